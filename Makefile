@@ -1,0 +1,19 @@
+# Thin over make.py, which Windows users call directly: python make.py help
+# Another Python: make book PYTHON=python3.12
+# Another port:   make book PORT=9000
+# Some notebooks: make execute NOTEBOOKS=chapters/cycles/1_phenomenon.ipynb
+PYTHON ?= python3
+
+help:
+	@$(PYTHON) make.py help
+
+book:
+	@$(PYTHON) make.py book $(if $(PORT),--port $(PORT))
+
+execute:
+	@$(PYTHON) make.py execute $(NOTEBOOKS)
+
+build test clean setup lock:
+	@$(PYTHON) make.py $@
+
+.PHONY: help book build test execute clean setup lock

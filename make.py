@@ -1,0 +1,638 @@
+#!/usr/bin/env python3
+"""The book's commands.
+
+    python make.py help
+
+This file needs nothing but Python 3.11 or later: it makes the environment (.venv)
+in which everything else runs. The Makefile only passes its targets on to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import http.server
+import importlib.util
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+LOCK = ROOT / "requirements.lock"
+BUILD = ROOT / "_build"
+SITE = BUILD / "html"
+WINDOWS = os.name == "nt"
+
+
+def stop(sentence: str) -> NoReturn:
+    """End with a sentence for the reader and exit status 1."""
+    raise SystemExit("make.py: " + sentence)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+# --- one command at a time -----------------------------------------------------------
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        if WINDOWS:
+            import msvcrt
+
+            os.lseek(file, 0, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+held: list[int] = []  # descriptors that child processes inherit
+
+
+@contextlib.contextmanager
+def one_at_a_time(what: str, folder: Path = ROOT / ".make") -> Iterator[None]:
+    """Hold the lock of one kind of work; wait for it, and say so, if it is taken.
+
+    The operating system drops the lock when its holders are gone, however they
+    ended, so it never has to be cleaned up. Child processes hold it too: a pip that
+    outlives a killed make.py still keeps a second one out.
+    """
+    folder.mkdir(exist_ok=True)
+    file = os.open(folder / f"{what}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if not _try_lock(file):
+            say(f"Another command is busy with the {what} here; waiting for it.")
+            while not _try_lock(file):
+                time.sleep(0.2)
+        held.append(file)
+        yield
+    finally:
+        if file in held:
+            held.remove(file)
+        os.close(file)
+
+
+# --- running other programs ----------------------------------------------------------
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of child processes: ours, without what would lead them astray."""
+    drop = {"PYTHONPATH", "PYTHONHOME", "OPTDYN_BOOK", "VIRTUAL_ENV"}
+    kept = {k: v for k, v in os.environ.items() if k.upper() not in drop}
+    kept.setdefault("OMP_NUM_THREADS", "1")  # two workers share the cores
+    return {**kept, "PYTHONUTF8": "1", **more}
+
+
+def start(command: Sequence[str | Path], **options: object) -> subprocess.Popen[str]:
+    if not WINDOWS:
+        options["pass_fds"] = tuple(held)
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        [str(part) for part in command],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    """End a child that we no longer wait for."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def run(command: Sequence[str | Path], **more: str) -> int:
+    """Run a program that prints for itself; return its exit status."""
+    process = start(command, env=environment(**more))
+    try:
+        return process.wait()
+    finally:
+        finish(process)
+
+
+def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> int:
+    """Run a program with its output in a log file, showing that it is alive."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    process = start(
+        command,
+        env=environment(**more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    terminal, told, latest = sys.stdout.isatty(), 0.0, ""
+    try:
+        with log.open("w", encoding="utf-8") as out:
+            while True:
+                try:
+                    line = lines.get(timeout=0.5)
+                    if line is None:
+                        break
+                    out.write(line)
+                    out.flush()
+                    latest = re.sub(r"\x1b\[[0-9;]*m", "", line).strip() or latest
+                except queue.Empty:
+                    pass
+                seconds = time.monotonic() - began
+                if seconds - told >= (0.2 if terminal else 10):
+                    told = seconds
+                    width = shutil.get_terminal_size().columns - 1
+                    text = f"  {label} {seconds:4.0f} s  {latest}"[:width]
+                    say(text) if not terminal else print(
+                        "\r\x1b[K" + text, end="", flush=True
+                    )
+        return process.wait()
+    finally:
+        finish(process)
+        if terminal:
+            print("\r\x1b[K", end="", flush=True)
+
+
+def tail(log: Path, lines: int = 40) -> str:
+    text = log.read_text("utf-8", errors="replace").splitlines()
+    return "\n".join("    " + line for line in text[-lines:])
+
+
+# --- the environment -----------------------------------------------------------------
+
+
+def python_complaint(version: tuple[int, int]) -> str | None:
+    """Why this Python will not do, or None."""
+    if version >= (3, 11):
+        return None
+    return (
+        f"Python 3.11 or later is needed; this is Python {version[0]}.{version[1]} "
+        f"({sys.executable}). Install a newer one, and name it if it is not the "
+        "first found: make book PYTHON=python3.12"
+    )
+
+
+def venv_python(venv: Path = VENV) -> Path:
+    return venv / ("Scripts/python.exe" if WINDOWS else "bin/python")
+
+
+def wanted_mark(venv: Path = VENV, lock: Path = LOCK) -> str:
+    """What the mark of a complete environment says: for what it was made, and where."""
+    locked = hashlib.sha256(lock.read_bytes()).hexdigest()
+    return f"complete\npython {sys.version_info[0]}.{sys.version_info[1]}\n{locked}\n{venv}\n"
+
+
+def is_complete(venv: Path = VENV, lock: Path = LOCK) -> bool:
+    mark = venv / "optdyn-mark"
+    return (
+        mark.is_file()
+        and mark.read_text("utf-8") == wanted_mark(venv, lock)
+        and venv_python(venv).exists()
+    )
+
+
+def setup(venv: Path = VENV, lock: Path = LOCK) -> None:
+    """Make the environment, unless it is there, complete and up to date."""
+    complaint = python_complaint(sys.version_info[:2])
+    if complaint:
+        stop(complaint)
+    if is_complete(venv, lock):
+        return
+    with one_at_a_time("set-up"):
+        if not is_complete(venv, lock):  # the other command may have made it
+            _make_environment(venv, lock)
+
+
+def _make_environment(venv: Path, lock: Path) -> None:
+    began = time.monotonic()
+    mark = venv / "optdyn-mark"
+    if sys.version_info[:2] > (3, 13):
+        say("Note: the book is tried with Python 3.11 to 3.13; this one is newer.")
+    for module in "venv", "ensurepip":
+        if importlib.util.find_spec(module) is None:
+            stop(
+                f"this Python has no {module}. On Debian and Ubuntu: sudo apt install "
+                "python3-venv. Elsewhere: install Python from python.org."
+            )
+    if venv.exists() and any(venv.iterdir()) and not mark.exists():
+        stop(
+            f"{venv} is there, but was not made by this script, so it is left alone. "
+            "Move it away and call again."
+        )
+    if mark.exists():
+        was_whole = mark.read_text("utf-8").startswith("complete")
+        say(
+            "The environment is out of date; making it anew."
+            if was_whole
+            else "The last set-up was interrupted; starting it again."
+        )
+        shutil.rmtree(venv)
+    venv.mkdir(parents=True, exist_ok=True)
+    mark.write_text("begun\n", "utf-8")
+
+    packages = len(re.findall(r"^[\w.-]+==", lock.read_text("utf-8"), re.MULTILINE))
+    say(f"Setting up {venv.name}: {packages} packages, about 1 GB, a few minutes.")
+    log = ROOT / ".make" / "set-up.log"
+    python = venv_python(venv)
+    steps: list[tuple[str, list[str | Path]]] = [
+        ("making the environment", [sys.executable, "-m", "venv", venv]),
+        (
+            "installing",
+            [python, "-m", "pip", "install", "--disable-pip-version-check"]
+            + ["--progress-bar=off", "--no-input", "--no-deps", "--only-binary=:all:"]
+            + ["--require-hashes", "-r", lock],
+        ),
+    ]
+    for label, command in steps:
+        if watch(label, command, log, PIP_USER="0") != 0:
+            say(tail(log))
+            stop(
+                f"set-up failed while {label} (the end of {log} is above). Is there a "
+                "network? Once set up, the book needs none. Call again to retry."
+            )
+    say("  the library, from lib/")
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages_folder = Path(
+        subprocess.check_output(
+            [str(python), "-c", where], text=True, env=environment()
+        ).strip()
+    )
+    # A path relative to the folder: ASCII whatever the checkout's own path is.
+    link = os.path.relpath(ROOT / "lib", packages_folder.resolve())
+    (packages_folder / "optdyn-from-checkout.pth").write_text(link + "\n", "ascii")
+    mark.write_text(wanted_mark(venv, lock), "utf-8")
+    say(f"Set up in {time.monotonic() - began:.0f} s.")
+
+
+# --- the site ------------------------------------------------------------------------
+
+
+def rename(old: Path, new: Path) -> None:
+    """Rename; on Windows wait for readers of a file in there to let go."""
+    for _ in range(50):
+        try:
+            return old.rename(new)
+        except PermissionError:
+            if not WINDOWS:
+                raise
+            time.sleep(0.1)
+    old.rename(new)
+
+
+def build() -> None:
+    """Build the site into _build/html, from stored outputs, every warning fatal.
+
+    The build goes into a folder of its own, empty at the start, and takes the place
+    of the last site when it has succeeded. Until then that one stays as it is.
+    """
+    setup()
+    fresh, before = BUILD / "next", BUILD / "html-before"
+    with one_at_a_time("build"):
+        began = time.monotonic()
+        if before.exists() and not SITE.exists():  # stopped between the two renames
+            rename(before, SITE)
+        for leftover in fresh, before:
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        log = BUILD / "build.log"
+        command = [venv_python(), "-m", "jupyter_book", "build", ROOT]
+        command += ["-W", "--keep-going", "--path-output", fresh]
+        status = watch("building the site", command, log, OPTDYN_BOOK="1")
+        made = fresh / "_build" / "html"
+        if status != 0 or not (made / "index.html").is_file():
+            text = log.read_text("utf-8", errors="replace")
+            say(tail(log))
+            say("Warnings and errors:")
+            for line in text.splitlines():
+                if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line):
+                    say("    " + line)
+            shutil.rmtree(fresh, ignore_errors=True)
+            stop(f"the build failed; the whole log is in {log}. The last site is kept.")
+        if SITE.exists():
+            rename(SITE, before)
+        rename(made, SITE)
+        for leftover in fresh, before:
+            shutil.rmtree(leftover, ignore_errors=True)
+    size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
+    seconds = time.monotonic() - began
+    say(f"Built _build/html in {seconds:.0f} s ({size / 1e6:.1f} MB).")
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the site; quiet, and always the newest build."""
+
+    protocol_version = "HTTP/1.1"
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".css": "text/css; charset=utf-8",
+        ".html": "text/html; charset=utf-8",
+        ".ipynb": "application/x-ipynb+json",
+        ".js": "text/javascript; charset=utf-8",
+        ".json": "application/json",
+        ".svg": "image/svg+xml",
+        ".txt": "text/plain; charset=utf-8",
+        ".wasm": "application/wasm",
+        ".woff2": "font/woff2",
+    }
+
+    def send_head(self):  # type: ignore[no-untyped-def]
+        for _ in range(50):  # a new build is being put in place
+            if Path(self.directory).exists():
+                break
+            time.sleep(0.1)
+        return super().send_head()
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    # On Windows address reuse would let two servers share a port.
+    allow_reuse_address = not WINDOWS
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # the reader moved on
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+def open_server(directory: Path, first: int = 8000) -> Server:
+    """A server on the first free port from `first` on."""
+
+    def handler(*args):  # type: ignore[no-untyped-def]
+        return Handler(*args, directory=str(directory))
+
+    for port in range(first, min(first + 100, 65536)):
+        with socket.socket() as probe:  # some systems let a second one bind
+            probe.settimeout(1)
+            taken = probe.connect_ex(("127.0.0.1", port)) == 0
+        if not taken:
+            with contextlib.suppress(OSError):
+                return Server(("127.0.0.1", port), handler)
+        say(f"Port {port} is taken; trying the next.")
+    stop(f"no free port from {first} on.")
+
+
+def serve(first: int) -> None:
+    with open_server(SITE, first) as server:
+        say(f"\nThe book is at http://127.0.0.1:{server.server_port}/")
+        say("Press Ctrl-C to stop.")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+    say("")
+
+
+def book(port: int, no_serve: bool) -> None:
+    build()
+    if not no_serve:
+        serve(port)
+
+
+# --- the tests -----------------------------------------------------------------------
+
+BROWSERS = (
+    "chromium chromium-browser google-chrome google-chrome-stable chrome msedge"
+).split()
+USUAL_PLACES = (
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "{ProgramFiles}/Google/Chrome/Application/chrome.exe",
+    "{ProgramFiles(x86)}/Google/Chrome/Application/chrome.exe",
+    "{LocalAppData}/Google/Chrome/Application/chrome.exe",
+    "{LocalAppData}/Chromium/Application/chrome.exe",
+)
+
+
+def find_chromium() -> Path:
+    """The Chromium (or Chrome) that the site's tests drive."""
+    named = os.environ.get("OPTDYN_CHROMIUM")
+    if named:
+        if shutil.which(named):
+            return Path(str(shutil.which(named)))
+        stop(f"OPTDYN_CHROMIUM names {named}, which is not a program.")
+    for name in BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    variables = {key.lower(): value for key, value in os.environ.items()}
+    for place in USUAL_PLACES:
+        filled = re.sub(
+            r"\{(.*?)\}", lambda m: variables.get(m[1].lower(), "/nowhere"), place
+        )
+        if Path(filled).is_file():
+            return Path(filled)
+    stop(
+        "the tests need Chromium or Chrome, and none was found. Debian: sudo apt "
+        "install chromium. Ubuntu: sudo snap install chromium. macOS: brew install "
+        "--cask chromium. Windows: install Chrome. Or set OPTDYN_CHROMIUM to the "
+        "program's path."
+    )
+
+
+def pytest(*arguments: str | Path, **more: str) -> int:
+    """pytest in the environment; a skipped test counts as a failure."""
+    command = [venv_python(), "-m", "pytest", "-q", *arguments]
+    return run(command, OPTDYN_NO_SKIPS="1", **more)
+
+
+def lint() -> int:
+    python = venv_python()
+    return (
+        run([python, "-m", "ruff", "check", "."])
+        or run([python, "-m", "ruff", "format", "--check", "."])
+        or run([python, "-m", "mypy"])
+    )
+
+
+def unit() -> int:
+    return pytest("-n2", "-m", "not notebooks and not site and not budget")
+
+
+def notebooks() -> int:
+    found = [p for p in (ROOT / "book" / "index.ipynb", ROOT / "chapters") if p.exists()]
+    nbval = "--nbval-lax --nbval-current-env --nbval-cell-timeout=300".split()
+    nbval += ["--nbval-sanitize-with", "tests/nbval_sanitise.cfg"]
+    return pytest("-n2", "-m", "notebooks and not budget", "tests") or pytest(
+        "-n2", "--dist=loadfile", *nbval, *found, OPTDYN_BOOK="1"
+    )
+
+
+def build_part() -> int:
+    build()
+    return 0
+
+
+def site() -> int:
+    return pytest("-m", "site and not budget", "tests")
+
+
+def budgets() -> int:
+    return pytest("-m", "budget", "tests")
+
+
+PARTS: tuple[tuple[str, Callable[[], int]], ...] = (
+    ("lint and types", lint),
+    ("unit, doctest, property", unit),
+    ("notebooks", notebooks),
+    ("build", build_part),
+    ("site in Chromium", site),
+    ("budgets", budgets),
+)
+
+
+def test() -> None:
+    """Run every test, the cheap ones first; stop at the first part that fails."""
+    os.environ["OPTDYN_CHROMIUM"] = str(find_chromium())
+    setup()
+    seconds: list[tuple[str, float, str]] = []
+    for name, part in PARTS:
+        say(f"\n=== {name} ===")
+        began = time.monotonic()
+        verdict = "failed"
+        try:
+            if part() == 0:
+                verdict = "passed"
+        except SystemExit as problem:
+            print(problem.code, file=sys.stderr, flush=True)
+        seconds.append((name, time.monotonic() - began, verdict))
+        if verdict == "failed":
+            break
+    say("\nSeconds by part")
+    for name, took, verdict in seconds:
+        say(f"  {name:<26}{took:8.1f}  {verdict}")
+    say(f"  {'all':<26}{sum(took for _, took, _ in seconds):8.1f}")
+    if seconds[-1][2] == "failed":
+        stop(f"{seconds[-1][0]}: failed.")
+
+
+# --- the rest ------------------------------------------------------------------------
+
+
+def execute(which: Sequence[str]) -> None:
+    """Run notebooks anew and store their outputs."""
+    setup()
+    paths = [str(Path(name).resolve()) for name in which]
+    status = run(
+        [venv_python(), ROOT / "book" / "notebooks.py", "execute", *paths],
+        OPTDYN_BOOK="1",
+    )
+    if status:
+        raise SystemExit(status)
+
+
+def lock(upgrade: bool) -> None:
+    """Resolve requirements.txt for Python 3.11 to 3.13 at once.
+
+    Locked versions that still fit are kept, unless `upgrade`.
+    """
+    uv = shutil.which("uv")
+    if uv is None:
+        stop("the lock is renewed with uv, and there is none: pip install uv")
+    fresh = LOCK.with_suffix(".tmp")
+    shutil.copy(LOCK, fresh)
+    command = [uv, "pip", "compile", "--quiet", "--universal"]
+    command += ["--upgrade"] if upgrade else []
+    command += ["--fork-strategy", "fewest", "--generate-hashes"]
+    command += ["--python-version", "3.11", "--no-emit-index-url"]
+    command += ["--custom-compile-command", "python make.py lock"]
+    status = run([*command, "requirements.txt", "-o", fresh])
+    if status:
+        fresh.unlink(missing_ok=True)
+        stop("the lock could not be renewed; the old one is kept.")
+    os.replace(fresh, LOCK)
+    say("Renewed requirements.lock. The next command makes the environment anew.")
+
+
+def clean(everything: bool) -> None:
+    """Remove what the commands made; with --all the environment too."""
+    gone = [BUILD, *(ROOT / f".{tool}_cache" for tool in ("pytest", "mypy", "ruff"))]
+    gone += [ROOT / ".hypothesis", *([VENV] if everything else [])]
+    if everything and VENV.exists() and not (VENV / "optdyn-mark").exists():
+        stop(f"{VENV} was not made by this script, so it is left alone.")
+    with one_at_a_time("set-up"), one_at_a_time("build"):
+        for path in gone:
+            if path.exists():
+                shutil.rmtree(path)
+                say(f"Removed {path.name}")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="make.py",
+        description="The commands of the book. Each sets up what it needs first.",
+        epilog="With make installed, `make book` is the same as `python make.py book`.",
+    )
+    commands = top.add_subparsers(dest="command", metavar="command")
+    add = commands.add_parser
+    one = add("book", help="build the book and serve it on this machine")
+    one.add_argument("--port", type=int, default=8000, help="first port to try")
+    one.add_argument("--no-serve", action="store_true", help="build only")
+    add("build", help="build the book into _build/html, from stored outputs")
+    add("test", help="run every test, and print the seconds of each part")
+    one = add("execute", help="run the notebooks anew and store their outputs")
+    one.add_argument("notebooks", nargs="*", help="only these (all)")
+    one = add("clean", help="remove what the commands made, but the environment")
+    one.add_argument("--all", action="store_true", help="the environment too")
+    add("setup", help="make the environment (.venv) and stop")
+    one = add("lock", help="renew requirements.lock from requirements.txt (needs uv)")
+    one.add_argument("--upgrade", action="store_true", help="to the newest versions")
+    add("help", help="show this")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = parser().parse_args(arguments)
+    command = chosen.command or "help"
+    if command == "help":
+        parser().print_help()
+    elif command == "book":
+        book(chosen.port, chosen.no_serve)
+    elif command == "execute":
+        execute(chosen.notebooks)
+    elif command == "clean":
+        clean(chosen.all)
+    elif command == "lock":
+        lock(chosen.upgrade)
+    else:
+        {"build": build, "test": test, "setup": setup}[command]()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main()
+    except KeyboardInterrupt:
+        say("\nStopped.")
+        raise SystemExit(130) from None
