@@ -1,0 +1,329 @@
+"""Charts: one theme for every figure of the book, dense point clouds as pictures, and figures without controls.
+
+Every text and axis is drawn in ``currentColor``, so a chart follows the page from light to dark
+without being drawn again. Data colours are legible on both backgrounds and safe for colour-blind
+readers (after Okabe and Ito); a second cue, a dash or a shape, goes with each of them.
+
+Altair is imported when a figure is made, never with this module: numerical code that only wants
+numbers does not pay for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import struct
+import urllib.parse
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["COLOURS", "CONFIG", "Figure", "cloud_image", "figure", "in_book"]
+
+Tables = Mapping[str, Mapping[str, Any]]
+
+COLOURS = {
+    "blue": "#0072b2",  # the first orbit: in the cycles chapter, the one from w0 = 0
+    "vermilion": "#d55e00",  # the second: from beside the minimiser
+    "green": "#009e73",  # what a formula predicts
+    "purple": "#cc79a7",  # a threshold
+    "grey": "#808080",  # guides
+}
+
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
+
+CONFIG: dict[str, Any] = {
+    "background": "transparent",
+    "font": _FONT,
+    "padding": 4,
+    "mark": {"aria": False, "color": COLOURS["blue"]},
+    "line": {"strokeWidth": 1.8, "strokeJoin": "round"},
+    "rule": {"color": COLOURS["grey"], "strokeWidth": 1.2},
+    "text": {"fontSize": 12, "color": "currentColor"},
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "currentColor",
+        "domainOpacity": 0.5,
+        "grid": True,
+        "gridColor": "currentColor",
+        "gridOpacity": 0.1,
+        "labelColor": "currentColor",
+        "labelFontSize": 12,
+        "labelOpacity": 0.85,
+        "tickColor": "currentColor",
+        "tickOpacity": 0.5,
+        "titleColor": "currentColor",
+        "titleFontSize": 13,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+    },
+    "legend": {
+        "labelColor": "currentColor",
+        "labelFontSize": 12,
+        "labelLimit": 320,
+        "orient": "top",
+        "symbolStrokeWidth": 2.5,
+        "title": None,
+    },
+    "title": {
+        "anchor": "start",
+        "color": "currentColor",
+        "fontSize": 13,
+        "fontWeight": 600,
+        "offset": 10,
+    },
+    "concat": {"spacing": 28},
+}
+
+
+def in_book() -> bool:
+    """Whether the page's figures are wanted: set by the build, by ``make execute`` and by the tests.
+
+    >>> in_book() == (os.environ.get("OPTDYN_BOOK") == "1")
+    True
+    """
+    return os.environ.get("OPTDYN_BOOK") == "1"
+
+
+class Figure(NamedTuple):
+    """A figure: a Vega-Lite chart over named tables, and what moves them.
+
+    Shown by a notebook it is the page's figure while the book is made (:func:`in_book`), and an
+    Altair chart of its first state otherwise. ``controls``, ``presets`` and ``tables`` are what the
+    page's script reads; ``live`` makes the ipywidgets version.
+    """
+
+    name: str
+    chart: dict[str, Any]
+    description: str
+    first: Tables
+    page: Any = None  # () -> (controls, presets, packed tables)
+    live: Any = None  # () -> an ipywidgets box
+
+    def widget(self) -> Any:
+        """The same figure with ipywidgets sliders, computed by the live kernel; in the book, itself."""
+        return self if in_book() or self.live is None else self.live()
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        if in_book():
+            return {"text/html": self.fragment(), "text/plain": f"[figure] {self.description}"}
+        import altair as alt
+
+        return alt.Chart.from_dict(with_rows(self.chart, self.first))._repr_mimebundle_()
+
+    def fragment(self) -> str:
+        """The figure as HTML: a still picture, and the JSON from which the page's script draws."""
+        controls, presets, tables = self.page() if self.page else ([], [], pack(self.first, ()))
+        data = {"spec": self.chart, "controls": controls, "presets": presets, "tables": tables}
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+        name = html.escape(self.name, quote=True)
+        return (
+            f'<div class="optdyn-figure" data-figure="{name}" role="group"'
+            f' aria-label="Figure {name.replace("-", " ")}">'
+            f'<img alt="{html.escape(self.description, quote=True)}" src="{self._picture()}">'
+            f'<script type="application/json">{text}</script></div>'
+        )
+
+    def _picture(self) -> str:
+        """A still picture as a data address, for viewers that run no script."""
+        import vl_convert
+
+        svg = vl_convert.vegalite_to_svg({**with_rows(self.chart, self.first), "background": "white"})
+        return "data:image/svg+xml," + urllib.parse.quote(svg, safe=" =:/,;'()")
+
+
+def figure(chart: Any, tables: Tables, *, description: str, name: str) -> Figure:
+    """A figure without controls.
+
+    Arguments:
+        chart: an Altair chart over ``alt.NamedData(table)``.
+        tables: ``{table: {column: 1-D array}}``.
+        description: what a reader who cannot see the figure should know; required.
+        name: of the figure, unique on its page; its address is ``#name``.
+    Raises:
+        ValueError: no description, ragged columns, or a table that the chart names and is not there.
+
+    >>> import altair as alt
+    >>> chart = alt.Chart(alt.NamedData("t")).mark_line().encode(x="x:Q", y="y:Q")
+    >>> figure(chart, {"t": {"x": [0, 1], "y": [1, 2]}}, description="A line rises.", name="line").name
+    'line'
+    """
+    arrays = columns_of(tables)
+    return Figure(name, specification(chart, arrays, description), description, arrays)
+
+
+def specification(chart: Any, tables: Tables, description: str) -> dict[str, Any]:
+    """The Vega-Lite dictionary of ``chart`` in the book's theme, checked against its tables.
+
+    Raises:
+        ValueError: no description; a table drawn and not there, or there and not drawn.
+    """
+    if not isinstance(description, str) or len(description.split()) < 3:
+        raise ValueError(
+            f"description must say in words what the figure shows; got {description!r}. "
+            "It is what a reader who cannot see the figure is told: write a sentence."
+        )
+    spec: dict[str, Any] = chart.to_dict(validate=False)
+    spec.pop("$schema", None)
+    spec |= {"config": CONFIG, "description": description}
+    drawn = _named_tables(spec)
+    if missing := sorted(drawn - set(tables)):
+        raise ValueError(
+            f"the chart draws the tables {missing}; the function returns {sorted(tables)}. "
+            "Return them too, or name one of those in alt.NamedData."
+        )
+    if idle := sorted(set(tables) - drawn):
+        raise ValueError(
+            f"the tables {idle} are returned and never drawn; the chart draws {sorted(drawn)}. "
+            "Draw them with alt.NamedData, or leave them out."
+        )
+    return spec
+
+
+def _named_tables(node: Any) -> set[str]:
+    """The names under ``data: {name: ...}`` anywhere in a Vega-Lite dictionary."""
+    if isinstance(node, Mapping):
+        data = node.get("data")
+        here = {data["name"]} if isinstance(data, Mapping) and "name" in data else set()
+        return here.union(*(_named_tables(value) for value in node.values()))
+    if isinstance(node, list):
+        return set().union(*(_named_tables(value) for value in node))
+    return set()
+
+
+def columns_of(tables: Tables, counts: Sequence[int] = ()) -> dict[str, dict[str, np.ndarray]]:
+    """Tables as NumPy arrays ``(*counts, n)``; columns of one table are equally long.
+
+    Raises:
+        TypeError: not a dictionary of dictionaries.
+        ValueError: a column that has another shape, or an empty table.
+    """
+    if not isinstance(tables, Mapping) or not all(isinstance(t, Mapping) for t in tables.values()):
+        raise TypeError(
+            f"tables must be {{table: {{column: 1-D array}}}}; got {type(tables).__name__} "
+            f"{str(tables)[:60]!r}. Wrap the columns in a table: {{'orbit': {{'t': t, 'w': w}}}}."
+        )
+    arrays = {t: {c: np.asarray(v) for c, v in columns.items()} for t, columns in tables.items()}
+    for table, columns in arrays.items():
+        shapes = {column: array.shape[len(counts) :] for column, array in columns.items()}
+        if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
+            raise ValueError(
+                f"the columns of table {table!r} have the shapes {shapes}; they must be 1-D and "
+                "equally long. Broadcast the short ones, or put them into a table of their own."
+            )
+    return arrays
+
+
+def pack(tables: Tables, counts: Sequence[int]) -> dict[str, dict[str, Any]]:
+    """Tables over a grid of control positions, as 16-bit codes in base64.
+
+    A column ``(*counts, n)`` is kept only along the controls that change it. Its values are coded as
+    ``low + step * code``, or the exponential of that where they are positive and span more than
+    three decades; whole numbers that fit are exact, other values are off by at most 1/131068 of the
+    column's range. The code 65535 stands for what is not finite.
+
+    >>> packed = pack({"t": {"x": np.array([0.0, 1.0, 2.0])}}, ())
+    >>> packed["t"]["x"]["step"], packed["t"]["x"]["axes"]
+    (1.0, [])
+    """
+    return {
+        table: {name: _pack_column(array, len(counts)) for name, array in columns.items()}
+        for table, columns in columns_of(tables, counts).items()
+    }
+
+
+def _pack_column(array: np.ndarray, n_controls: int) -> dict[str, Any]:
+    axes = []
+    for axis in reversed(range(n_controls)):
+        if np.array_equal(array, np.broadcast_to(array.take([0], axis), array.shape), True):
+            array = array.take(0, axis)
+        else:
+            axes.insert(0, axis)
+    values = array.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    logarithmic = bool(low > 0 and high > 1e3 * low)
+    if logarithmic:
+        with np.errstate(invalid="ignore"):
+            values = np.log(values)
+        low, high = np.log(low), np.log(high)
+    whole = not logarithmic and high - low < 65535 and bool(np.all(finite == np.round(finite)))
+    step = 1.0 if whole else (high - low) / 65534 or 1.0
+    codes = np.full(values.shape, 65535, "<u2")
+    ok = np.isfinite(values)
+    codes[ok] = np.round((values[ok] - low) / step)
+    return {
+        "axes": axes,
+        "length": int(array.shape[-1]),
+        "low": float(low),
+        "step": float(step),
+        "log": logarithmic,
+        "codes": base64.b64encode(codes.tobytes()).decode(),
+    }
+
+
+def _rows(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """A table's columns as Vega's rows; what is not finite becomes None."""
+    lists = {
+        name: [v if np.isfinite(v) else None for v in array.tolist()]
+        for name, array in columns.items()
+    }
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def with_rows(spec: Mapping[str, Any], tables: Tables) -> dict[str, Any]:
+    """The Vega-Lite dictionary with the tables' rows inside."""
+    return {**spec, "datasets": {name: _rows(columns) for name, columns in tables.items()}}
+
+
+def cloud_image(
+    x: Any, y: Any, *, x_domain: tuple[float, float], y_domain: tuple[float, float],
+    size: tuple[int, int] = (900, 480), colour: str = "blue",
+) -> str:
+    """A cloud of points as a PNG data address, for ``mark_image``: many points, few bytes.
+
+    The opacity of a pixel grows with the number ``k`` of points in it, ``1 - exp(-k / m)`` with
+    ``m`` half the 90th percentile of the occupied pixels: a lone point is seen, a dense band too.
+
+    Arguments:
+        x, y: points, of one shape; those outside the domains are not drawn.
+        x_domain, y_domain: what the picture spans; the axes' scales must have these domains.
+        size: width and height in pixels; one pixel is a column of the diagram.
+        colour: a name in :data:`COLOURS`.
+
+    >>> cloud_image([0.5], [0.5], x_domain=(0, 1), y_domain=(0, 1), size=(2, 2))[:22]
+    'data:image/png;base64,'
+    """
+    width, height = size
+    counts, _, _ = np.histogram2d(
+        np.ravel(y), np.ravel(x), bins=(height, width), range=(y_domain, x_domain)
+    )
+    occupied = counts[counts > 0]
+    scale = max(np.percentile(occupied, 90) / 2, 0.7) if occupied.size else 1.0
+    alpha = np.round(255 * (1 - np.exp(-counts / scale))).astype(np.uint8)[::-1]
+    levels = (alpha // 16).astype(np.uint8)  # 16 opacities, four bits a pixel
+    return "data:image/png;base64," + base64.b64encode(_png(levels, COLOURS[colour])).decode()
+
+
+def _png(levels: np.ndarray, colour: str) -> bytes:
+    """A PNG of one colour at 16 opacities: ``levels`` (height, width) in 0..15."""
+    height, width = levels.shape
+    padded = np.pad(levels, ((0, 0), (0, width % 2)))
+    packed = (padded[:, ::2] << 4) | padded[:, 1::2]
+    lines = b"".join(b"\0" + row.tobytes() for row in packed)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 4, 3, 0, 0, 0))
+        + chunk(b"PLTE", bytes.fromhex(colour[1:]) * 16)
+        + chunk(b"tRNS", bytes(17 * level for level in range(16)))
+        + chunk(b"IDAT", zlib.compress(lines, 9))
+        + chunk(b"IEND", b"")
+    )

@@ -1,0 +1,161 @@
+"""Figures with controls: the page's table against the function, the widget, and bad input."""
+
+import base64
+import json
+import re
+from itertools import product
+
+import altair as alt
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from optdyn.explore import Choice, Seed, Slider, explore, texts_of, values_of
+
+SLOPE = Slider("slope", 0, 2, 1, positions=5)
+KIND = Choice("kind", ("plain", "doubled"))
+WORDS = "A line that the slope tilts."
+
+
+def line(slope, kind):
+    x = jnp.arange(4.0)
+    return {"line": {"x": x, "y": slope * x * (1 + kind)}, "foot": {"slope": slope[None]}}
+
+
+def chart(*tables):
+    layers = [
+        alt.Chart(alt.NamedData(t)).mark_line().encode(x="x:Q", y="y:Q") for t in tables or ("line", "foot")
+    ]
+    return alt.layer(*layers)
+
+
+def page(figure):
+    figure_html = figure.fragment()
+    return json.loads(re.search(r"<script[^>]*>(.*)</script>", figure_html).group(1))
+
+
+def column(data, table, name, at):
+    """What the page's script reads from a packed column at a state."""
+    packed = data["tables"][table][name]
+    counts = [len(control["texts"]) for control in data["controls"]]
+    block = 0
+    for axis in packed["axes"]:
+        block = block * counts[axis] + at[axis]
+    codes = np.frombuffer(base64.b64decode(packed["codes"]), "<u2").astype(float)
+    codes = codes[block * packed["length"] :][: packed["length"]]
+    values = packed["low"] + packed["step"] * codes
+    return np.exp(values) if packed["log"] else values
+
+
+def test_the_table_is_the_function_at_every_position():
+    data = page(explore(line, [SLOPE, KIND], chart(), description=WORDS))
+    for at in product(range(5), range(2)):
+        expected = np.arange(4.0) * (0.5 * at[0]) * (1 + at[1])
+        np.testing.assert_allclose(column(data, "line", "y", at), expected, atol=1e-4)
+        np.testing.assert_allclose(column(data, "foot", "slope", at), [0.5 * at[0]], atol=1e-4)
+    assert data["tables"]["line"]["x"]["axes"] == []
+    assert data["tables"]["foot"]["slope"]["axes"] == [0]
+    assert data["controls"][0]["texts"] == ["0.0", "0.5", "1.0", "1.5", "2.0"]
+
+
+def test_a_seed_gives_the_draws_of_its_key():
+    def noise(key):
+        return {"noise": {"x": jnp.arange(5), "y": jax.random.normal(key, (5,))}}
+
+    data = page(explore(noise, [Seed(count=3)], chart("noise"), description=WORDS))
+    for seed in range(3):
+        expected = jax.random.normal(jax.random.key(seed), (5,))
+        np.testing.assert_allclose(column(data, "noise", "y", [seed]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("control", "texts"),
+    [
+        (Slider("s", 0, 1, 0, positions=3), ["0.0", "0.5", "1.0"]),
+        (Slider("s", 1.75, 2.2, 1.8, positions=91), None),
+        (Slider("s", 0.1, 1000, 1, log=True, positions=5), ["0.1", "1", "10", "100", "1000"]),
+        (Seed(count=2), ["0", "1"]),
+    ],
+)
+def test_texts_tell_positions_apart_and_are_true(control, texts):
+    shown = texts_of(control)
+    assert len(set(shown)) == len(shown)
+    assert texts is None or shown == texts
+    np.testing.assert_allclose([float(t) for t in shown], values_of(control), rtol=1e-2, atol=1e-9)
+
+
+def test_a_preset_becomes_positions():
+    data = page(
+        explore(line, [SLOPE, KIND], chart(), description=WORDS, presets={"Steep": {"slope": 2}})
+    )
+    assert data["presets"] == [{"label": "Steep", "at": {"slope": 4}}]
+    assert [control["start"] for control in data["controls"]] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(description=" "), "description"),
+        (dict(controls=[SLOPE]), "kind"),
+        (dict(controls=[SLOPE, KIND, Seed()]), "key"),
+        (dict(controls=[SLOPE._replace(value=0.3), KIND]), "0.3"),
+        (dict(controls=[SLOPE._replace(low=3), KIND]), "slope"),
+        (dict(controls=[SLOPE._replace(high=np.nan), KIND]), "slope"),
+        (dict(controls=[SLOPE._replace(log=True), KIND]), "logarithmic"),
+        (dict(controls=[SLOPE._replace(positions=1), KIND]), "fewer than two"),
+        (dict(controls=[SLOPE, Choice("kind", ("one",))]), "fewer than two"),
+        (dict(presets={"Far": {"slope": 7}}), "Far"),
+        (dict(presets={"Odd": {"colour": 7}}), "colour"),
+        (dict(mode="compute"), "mode"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, named):
+    arguments = dict(controls=[SLOPE, KIND], description=WORDS) | change
+    with pytest.raises(ValueError, match=named):
+        explore(line, chart=chart(), **arguments)
+
+
+def test_a_table_too_large_for_a_page_is_refused_with_its_count():
+    def wave(a, b):
+        t = jnp.linspace(0, 1, 500)
+        return {"wave": {"x": t, "y": jnp.sin(a * t + b)}}
+
+    figure = explore(
+        wave,
+        [Slider("a", 1, 2, 1, positions=31), Slider("b", 0, 1, 0, positions=31)],
+        chart("wave"),
+        description=WORDS,
+    )
+    with pytest.raises(ValueError, match="31 a x 31 b"):
+        figure.fragment()
+
+
+def test_the_widget_computes_anew_with_each_move(monkeypatch):
+    monkeypatch.delenv("OPTDYN_BOOK", raising=False)
+    calls = []
+
+    def counted(slope, kind):
+        jax.debug.callback(lambda s, k: calls.append((float(s), int(k))), slope, kind)
+        return line(slope, kind)
+
+    figure = explore(
+        counted, [SLOPE, KIND], chart(), description=WORDS, presets={"Steep": {"slope": 2}}
+    )
+    slope, kind, buttons, _ = figure.widget().children
+    slope.value = 1.5
+    kind.value = 1
+    steep, reset = buttons.children
+    steep.click()
+    reset.click()
+    jax.effects_barrier()
+    assert {(1.0, 0), (1.5, 0), (1.5, 1), (2.0, 1)} <= set(calls)
+    assert (slope.value, kind.value) == (1.0, 0)
+
+
+def test_in_the_book_the_widget_is_the_page_figure(monkeypatch):
+    monkeypatch.setenv("OPTDYN_BOOK", "1")
+    figure = explore(line, [SLOPE, KIND], chart(), description=WORDS)
+    assert figure.widget() is figure
+    bundle = figure._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"} and 'data-figure="line"' in bundle["text/html"]
