@@ -208,7 +208,8 @@ def venv_python(venv: Path = VENV) -> Path:
 def wanted_mark(venv: Path = VENV, lock: Path = LOCK) -> str:
     """What the mark of a complete environment says: for what it was made, and where."""
     locked = hashlib.sha256(lock.read_bytes()).hexdigest()
-    return f"complete\npython {sys.version_info[0]}.{sys.version_info[1]}\n{locked}\n{venv}\n"
+    python = f"python {sys.version_info[0]}.{sys.version_info[1]}"
+    return f"complete\n{python}\n{locked}\n{venv}\n"
 
 
 def is_complete(venv: Path = VENV, lock: Path = LOCK) -> bool:
@@ -263,16 +264,14 @@ def _make_environment(venv: Path, lock: Path) -> None:
     say(f"Setting up {venv.name}: {packages} packages, about 1 GB, a few minutes.")
     log = ROOT / ".make" / "set-up.log"
     python = venv_python(venv)
-    steps: list[tuple[str, list[str | Path]]] = [
-        ("making the environment", [sys.executable, "-m", "venv", venv]),
-        (
-            "installing",
-            [python, "-m", "pip", "install", "--disable-pip-version-check"]
-            + ["--progress-bar=off", "--no-input", "--no-deps", "--only-binary=:all:"]
-            + ["--require-hashes", "-r", lock],
-        ),
-    ]
-    for label, command in steps:
+    pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check"]
+    pip += ["install", "--progress-bar=off", "--no-input", "--no-deps"]
+    pip += ["--only-binary=:all:", "--require-hashes", "-r", lock]
+    steps: dict[str, list[str | Path]] = {
+        "making the environment": [sys.executable, "-m", "venv", venv],
+        "installing": pip,
+    }
+    for label, command in steps.items():
         if watch(label, command, log, PIP_USER="0") != 0:
             say(tail(log))
             stop(
@@ -300,7 +299,8 @@ def rename(old: Path, new: Path) -> None:
     """Rename; on Windows wait for readers of a file in there to let go."""
     for _ in range(50):
         try:
-            return old.rename(new)
+            old.rename(new)
+            return
         except PermissionError:
             if not WINDOWS:
                 raise
@@ -324,7 +324,7 @@ def build() -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         fresh.mkdir(parents=True)
         log = BUILD / "build.log"
-        command = [venv_python(), "-m", "jupyter_book", "build", ROOT]
+        command: list[str | Path] = [venv_python(), "-m", "jupyter_book", "build", ROOT]
         command += ["-W", "--keep-going", "--path-output", fresh]
         status = watch("building the site", command, log, OPTDYN_BOOK="1")
         made = fresh / "_build" / "html"
@@ -351,7 +351,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves the site; quiet, and always the newest build."""
 
     protocol_version = "HTTP/1.1"
-    extensions_map = {
+    extensions_map = {  # noqa: RUF012 (as in the base class)
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".css": "text/css; charset=utf-8",
         ".html": "text/html; charset=utf-8",
@@ -423,8 +423,13 @@ def book(port: int, no_serve: bool) -> None:
 # --- the tests -----------------------------------------------------------------------
 
 BROWSERS = (
-    "chromium chromium-browser google-chrome google-chrome-stable chrome msedge"
-).split()
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+    "chrome",
+    "msedge",
+)
 USUAL_PLACES = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -481,8 +486,9 @@ def unit() -> int:
 
 
 def notebooks() -> int:
-    found = [p for p in (ROOT / "book" / "index.ipynb", ROOT / "chapters") if p.exists()]
-    nbval = "--nbval-lax --nbval-current-env --nbval-cell-timeout=300".split()
+    places = ROOT / "book" / "index.ipynb", ROOT / "chapters"
+    found = [path for path in places if path.exists()]
+    nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
     nbval += ["--nbval-sanitize-with", "tests/nbval_sanitise.cfg"]
     return pytest("-n2", "-m", "notebooks and not budget", "tests") or pytest(
         "-n2", "--dist=loadfile", *nbval, *found, OPTDYN_BOOK="1"
@@ -544,10 +550,10 @@ def execute(which: Sequence[str]) -> None:
     """Run notebooks anew and store their outputs."""
     setup()
     paths = [str(Path(name).resolve()) for name in which]
-    status = run(
-        [venv_python(), ROOT / "book" / "notebooks.py", "execute", *paths],
-        OPTDYN_BOOK="1",
-    )
+    command: list[str | Path] = [venv_python(), ROOT / "book" / "notebooks.py"]
+    command += ["execute", *paths]
+    with one_at_a_time("notebooks"):
+        status = run(command, OPTDYN_BOOK="1")
     if status:
         raise SystemExit(status)
 
