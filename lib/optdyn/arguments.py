@@ -178,7 +178,16 @@ def host_data(z: Any, weights: Any = None) -> tuple[NDArray[np.float64], NDArray
     """
     not_traced(z=z, weights=weights)
     z, p = data(z, weights)
-    rows, inverse = np.unique(z[p > 0].astype(float), axis=0, return_inverse=True)
+    return distinct(z.astype(float), p)
+
+
+def distinct(z: NDArray[Any], p: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the distinct rows of `z` whose weight is positive, sorted, and their weights.
+
+    >>> distinct(np.array([2, 2, 5]), np.array([0.5, 0.5, 0.0]))
+    (array([2]), array([1.]))
+    """
+    rows, inverse = np.unique(z[p > 0], axis=0, return_inverse=True)
     return rows, np.bincount(inverse.ravel(), p[p > 0]).astype(float)
 
 

@@ -5,8 +5,9 @@ traced, and the number of points is padded with zero weights to a power of two, 
 moving it nor other data of about the same size recompiles. The rest computes in NumPy float64.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
+from scipy.special import expit  # type: ignore[import-untyped]
 
 from optdyn import arguments, logistic
 
@@ -34,10 +36,9 @@ def _merged(z: Any, p: Any) -> tuple[Any, Any, int]:
     """Equal rows of z merged, those of zero weight left out; zeros keep the size; rows in use."""
     if arguments.is_traced(z) or arguments.is_traced(p):
         return z, p, z.shape[0]
-    rows, inverse = np.unique(z[p > 0], axis=0, return_inverse=True)
+    rows, rows_p = arguments.distinct(z, p)
     pad = len(z) - len(rows)
-    rows_p = np.pad(np.bincount(inverse.ravel(), p[p > 0]), (0, pad))
-    return np.pad(rows, [(0, pad)] + [(0, 0)] * (z.ndim - 1)), rows_p, len(z) - pad
+    return np.pad(rows, [(0, pad)] + [(0, 0)] * (z.ndim - 1)), np.pad(rows_p, (0, pad)), len(rows)
 
 
 @partial(jax.jit, static_argnames="n_steps")
@@ -78,7 +79,8 @@ def gd_orbit(
     dtype = arguments.precision(w0, z)
     w = jnp.asarray(arguments.start("w0", w0, points), dtype)
     eta = jnp.asarray(arguments.step_size("step_size", step_size), dtype)
-    return _orbit(w, *_padded(points, p, dtype), eta, n_steps=n_steps)
+    orbit: Array = _orbit(w, *_padded(points, p, dtype), eta, n_steps=n_steps)
+    return orbit
 
 
 def _force(u: Array, z: Array, p: Array, n_points: Array) -> Array:
@@ -162,14 +164,15 @@ def bifurcation_diagram(
     points, p, n_points = _merged(points, p)
     points, p = _padded(points.reshape(len(points), -1), p, dtype)
     counts = jnp.asarray([n_points, n_transient], jnp.int32)
-    return _diagram(points, p, eta, jnp.asarray(starts, dtype), *counts, n_keep=n_keep)
+    kept: Array = _diagram(points, p, eta, jnp.asarray(starts, dtype), *counts, n_keep=n_keep)
+    return kept
 
 
 @jax.jit
 def _lyapunov(
     w0: Array, z: Array, p: Array, step_size: Array, n_transient: Array, n_steps: Array
 ) -> Array:
-    tiny = jnp.finfo(w0.dtype).tiny
+    tiny = np.finfo(w0.dtype).tiny
 
     def step(w: Array, tangent: Array) -> tuple[Array, Array, Array]:
         m = logistic.margins(w, z)
@@ -191,7 +194,8 @@ def _lyapunov(
         return w, tangent, new, (new - total) - (growth - lost)
 
     zero = jnp.zeros_like(step_size)
-    return lax.fori_loop(0, n_steps, add, (*settled, zero, zero))[2] / n_steps
+    total: Array = lax.fori_loop(0, n_steps, add, (*settled, zero, zero))[2]
+    return total / n_steps
 
 
 def lyapunov_exponent(
@@ -229,4 +233,301 @@ def lyapunov_exponent(
     w = jnp.asarray(arguments.start("w0", w0, points), dtype)
     eta = jnp.asarray(arguments.step_size("step_size", step_size), dtype)
     counts = jnp.asarray([n_transient, n_steps], jnp.int32)
-    return _lyapunov(w, *_padded(points, p, dtype), eta, *counts)
+    exponent: Array = _lyapunov(w, *_padded(points, p, dtype), eta, *counts)
+    return exponent
+
+
+class TwoCycles(NamedTuple):
+    """Two-cycles {low, high} of one-dimensional data, with their step sizes and multipliers.
+
+    >>> TwoCycles(np.float64(-1), np.float64(1), np.float64(9), np.float64(0)).high
+    np.float64(1.0)
+    """
+
+    low: Floats
+    high: Floats
+    step_size: Floats
+    multiplier: Floats
+
+
+def two_cycles(force: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> TwoCycles:
+    """All two-cycles of one-dimensional data, for all step sizes, on one curve.
+
+    {low, high} is a two-cycle iff L'(high) = F = -L'(low) for some F in (0, Fmax) and
+    step_size = eta(F) = (high - low) / F. Its multiplier (1 - eta L''(low)) (1 - eta L''(high)) is
+    below 1, and the cycle thus attracting until it reaches -1, where eta(F) rises.
+
+    Args:
+        force: F, any shape, in (0, logistic.max_force(z, weights)), in units of loss / w.
+        z, weights: as in `logistic.loss`, shape (n,) or (n, 1).
+
+    Returns: four arrays of the shape of force, float64. As F -> 0, eta -> 2 / lambda.
+    Raises: as `logistic.minimizer`; ValueError for more than one dimension or F out of range.
+    Source: derived in chapters/cycles.
+
+    >>> pair = two_cycles(0.25, [1.0, -1.0])  # L'(u) = tanh(u / 2) / 2
+    >>> print(np.round([pair.high, 2 * np.arctanh(0.5), pair.step_size], 12))
+    [1.09861229 1.09861229 8.78889831]
+    """
+    arguments.not_traced(force=force)
+    rows, p = arguments.host_data(z, weights)
+    rows = arguments.line(rows)
+    top = logistic.max_force(rows, p)
+    forces: Floats = arguments.real("force", force).astype(float)
+    if not ((forces > 0) & (forces < top)).all():
+        raise ValueError(
+            f"force: got values from {forces.min()} to {forces.max()}, all must be inside "
+            f"(0, {top}); take fractions of logistic.max_force(z, weights)."
+        )
+    low, high = ends = logistic.slope_inverse(np.stack([-forces, forces]), rows, p)
+    m = ends[..., None] * rows
+    step_size = (high - low) / forces
+    stretch = 1 - step_size * ((expit(m) * expit(-m)) @ (p * rows**2))
+    return TwoCycles(low, high, step_size, stretch[0] * stretch[1])
+
+
+def period(
+    orbit: ArrayLike, *, max_period: int = 32, rtol: float | None = None, atol: float | None = None
+) -> int:
+    """The smallest period of a settled orbit, or 0 if there is none up to max_period.
+
+    The smallest k with |w_{t+k} - w_t| <= rtol * diameter + atol for all t of the orbit.
+
+    Args:
+        orbit: the end of an orbit, shape (T,) or (T, d), T at least 2 * max_period.
+        max_period: largest period looked for.
+        rtol: relative to the diameter of the orbit; default 1e-6, below float64 1e-3.
+        atol: absolute; default 64 units in the last place of the largest value.
+
+    Raises: TypeError or ValueError naming the argument.
+    Source: the definition.
+
+    >>> period([0.0, 1.0] * 4, max_period=4), period(np.arange(8.0), max_period=4)
+    (2, 0)
+    """
+    arguments.not_traced(orbit=orbit)
+    max_period = arguments.count("max_period", max_period)
+    points = arguments.real("orbit", orbit, finite=False)
+    if points.ndim not in (1, 2) or len(points) < 2 * max_period:
+        raise ValueError(
+            f"orbit: got shape {points.shape}, (T,) or (T, d) with T at least {2 * max_period} is "
+            f"needed; keep more iterates or lower max_period."
+        )
+    fine = points.dtype.itemsize >= 8 or points.dtype.kind != "f"
+    rtol = (1e-6 if fine else 1e-3) if rtol is None else rtol
+    atol = 64 * (2.0**-52 if fine else 2.0**-23) * np.abs(points).max() if atol is None else atol
+    points = points.astype(float).reshape(len(points), -1)
+    tolerance = rtol * np.linalg.norm(np.ptp(points, axis=0)) + atol
+    for k in range(1, max_period + 1):
+        if np.linalg.norm(points[k:] - points[:-k], axis=1).max() <= tolerance:
+            return k
+    return 0
+
+
+class Cycle(NamedTuple):
+    """A cycle: its points in order of visit, its period, and the eigenvalues of D(M^period).
+
+    >>> Cycle(np.zeros(1), 1, np.array([0.5])).period
+    1
+    """
+
+    points: Floats
+    period: int
+    multipliers: NDArray[Any]
+
+
+def _around(w: Floats, z: Floats, p: Floats, eta: float, k: int) -> tuple[Floats, Floats]:
+    """w and its k images, shape (k + 1, d), and the Jacobian of M^k at w."""
+    visited, jacobian = [w], np.eye(len(w))
+    for _ in range(k):
+        m = z @ w
+        sigma = expit(-m)
+        jacobian = jacobian - eta * (z.T * (p * sigma * expit(m))) @ (z @ jacobian)
+        w = w + eta * ((p * sigma) @ z)
+        visited.append(w)
+    return np.array(visited), jacobian
+
+
+def _polish(w: Floats, z: Floats, p: Floats, eta: float, k: int) -> Floats:
+    """A point of M^k(w) = w near w, by Newton's method; not finite if it fails."""
+    for _ in range(40):
+        visited, jacobian = _around(w, z, p, eta, k)
+        try:
+            move = np.linalg.solve(jacobian - np.eye(len(w)), w - visited[-1])
+        except np.linalg.LinAlgError:
+            return np.full_like(w, np.nan)
+        w = w + move
+        if not np.linalg.norm(move) > 1e-15 * np.linalg.norm(w):
+            break
+    return w
+
+
+def find_cycle(
+    w0: ArrayLike,
+    z: ArrayLike,
+    *,
+    step_size: float,
+    max_period: int = 32,
+    n_transient: int = 10_000,
+    weights: ArrayLike | None = None,
+) -> Cycle | None:
+    """The attracting cycle on which the orbit of w0 settles, polished by Newton's method.
+
+    M^k(w) = w with the smallest such k; a minimiser is a cycle of period 1.
+
+    Args:
+        w0, z, step_size, weights: as in `gd_orbit`.
+        max_period: largest period looked for.
+        n_transient: steps made before the orbit is looked at.
+
+    Returns: Cycle(points (period,) or (period, d), period, multipliers (d,)), float64, the points
+        starting from the one with the smallest first coordinate, the multipliers from the largest;
+        None if the orbit has not settled: chaos, a longer cycle, or a transient still going on.
+    Raises: TypeError or ValueError naming the argument.
+    Source: derived in chapters/cycles.
+
+    >>> cycle = find_cycle(0.0, [1.0, 1.0, -1.0, 10.0], step_size=10.140377)
+    >>> print(cycle.period, cycle.points.round(5), cycle.multipliers.round(5))
+    2 [0.34181 1.77023] [-0.46946]
+    """
+    arguments.not_traced(w0=w0, step_size=step_size)
+    max_period = arguments.count("max_period", max_period)
+    n_transient = arguments.count("n_transient", n_transient, least=0)
+    rows, p = arguments.host_data(z, weights)
+    eta = float(arguments.step_size("step_size", step_size))
+    w = arguments.start("w0", w0, np.asarray(z)).astype(float)
+    shape, rows, w = w.shape, rows.reshape(len(rows), -1), w.reshape(-1)
+    for _ in range(n_transient):
+        w = w + eta * ((p * expit(-(rows @ w))) @ rows)
+    tail = _around(w, rows, p, eta, 3 * max_period)[0]
+    size = np.linalg.norm(tail, axis=1).max() + 1 / np.abs(rows).max()
+    k = period(tail, max_period=max_period, atol=1e-13 * size) if np.isfinite(size) else 0
+    if k == 0:
+        return None
+    w = _polish(tail[-1], rows, p, eta, k)
+    if not np.linalg.norm(w - tail[-1]) <= 1e-3 * size:
+        return None
+    returns = np.linalg.norm(_around(w, rows, p, eta, k)[0] - w, axis=1)
+    k = next(j for j in range(1, k + 1) if k % j == 0 and returns[j] <= 1e-8 * size)
+    w = _polish(w, rows, p, eta, k)
+    points = _around(w, rows, p, eta, k)[0][:-1]
+    points = np.roll(points, -np.argmin(points[:, 0]), axis=0)
+    multipliers = np.linalg.eigvals(_around(points[0], rows, p, eta, k)[1])
+    if not np.abs(multipliers).max() < 1:
+        return None
+    order = np.argsort(-np.abs(multipliers), kind="stable")
+    return Cycle(points.reshape(k, *shape), k, multipliers[order])
+
+
+def _jet(u: float, eta: float, z: Floats, p: Floats, k: int) -> tuple[float, ...]:
+    """M^k(u) and its derivatives by u, by eta, twice by u, by u and eta; one dimension."""
+    du, de, duu, due = 1.0, 0.0, 0.0, 0.0
+    for _ in range(k):
+        s, t = expit(-z * u), expit(z * u)
+        curve = p * z * z * s * t
+        pull, h, bend = p @ (z * s), curve.sum(), curve @ (z * (s - t))
+        duu, due = (
+            (1 - eta * h) * duu - eta * bend * du * du,
+            ((1 - eta * h) * due - h * du - eta * bend * du * de),
+        )
+        du, de, u = (1 - eta * h) * du, (1 - eta * h) * de + pull, u + eta * pull
+    return u, du, de, duu, due
+
+
+def _at_multiplier(
+    u: float, eta: float, *, z: Floats, p: Floats, k: int, target: float
+) -> tuple[Any, Any]:
+    """M^k(u) - u and (M^k)'(u) - target, with their Jacobian."""
+    image, du, de, duu, due = _jet(u, eta, z, p, k)
+    return [image - u, du - target], [[du - 1, de], [duu, due]]
+
+
+def _of_width(
+    x: float, eta: float, *, z: Floats, p: Floats, k: int, half: float
+) -> tuple[Any, Any]:
+    """Zero iff M^k swaps x - half and x + half: half the sum and the slope, and their Jacobian."""
+    low, high = (np.array(_jet(u, eta, z, p, k)[:3]) for u in (x - half, x + half))
+    mean, slope = (low + high) / 2, (low - high) / (2 * half)
+    return [mean[0] - x, slope[0] - 1], [[mean[1] - 1, mean[2]], [slope[1], slope[2]]]
+
+
+def _newton(equations: Callable[..., tuple[Any, Any]], u: float, eta: float) -> Floats:
+    """Solve two equations, given with their Jacobian, for u and eta; nan if that fails."""
+    x, before = np.array([u, eta]), np.inf
+    with np.errstate(all="ignore"):
+        for _ in range(40):
+            value, jacobian = equations(*x)
+            try:
+                move = np.linalg.solve(jacobian, value)
+            except np.linalg.LinAlgError:
+                break
+            x, size = x - move, np.abs(move).max()
+            if before <= size <= 1e-9 * np.abs(x).max() or size == 0:  # as exact as float64 is
+                return x
+            before = size
+    return np.array([np.nan, np.nan])
+
+
+def period_doublings(
+    z: ArrayLike,
+    *,
+    n_flips: int,
+    step_size: float,
+    weights: ArrayLike | None = None,
+    w0: float = 0.0,
+) -> Floats:
+    """The step sizes at which an attracting cycle doubles its period, again and again.
+
+    Each solves M^k(u) = u, (M^k)'(u) = -1 by Newton's method in (u, step size), for k = k0, 2 k0,
+    4 k0, ...; from each the doubled cycle x -+ s is followed by its half-width s, starting at 0.
+
+    Args:
+        z, weights: as in `logistic.loss`, shape (n,) or (n, 1): one dimension.
+        n_flips: how many; float64 tells about ten apart.
+        step_size: where to start; the cycle of period k0 found there from w0 is followed upward.
+
+    Returns: shape (n_flips,), float64, ascending, in units of w^2 / loss.
+    Raises: ValueError if no attracting cycle is found at step_size, if it does not double its
+        period as the step size grows, or if no doubled cycle is born above; and as `find_cycle`.
+    Source: derived in chapters/cycles; Feigenbaum, J. Stat. Phys. 19 (1978).
+
+    >>> flips = period_doublings([1.0, -1.0], weights=[3, 1], n_flips=3, step_size=10.0)
+    >>> print(flips * 3 / 16)  # the first is at the critical step size
+    [2.         2.63517159 2.81438525]
+    """
+    n_flips = arguments.count("n_flips", n_flips)
+    rows, p = arguments.host_data(z, weights)
+    rows = arguments.line(rows)
+    cycle = find_cycle(w0, rows, step_size=step_size, weights=p)
+    if cycle is None:
+        raise ValueError(
+            f"step_size: got {step_size}, where the orbit of w0 = {w0} settles on no cycle; start "
+            f"lower, where it does."
+        )
+    k, u, eta, multiplier = cycle.period, cycle.points[0], float(step_size), cycle.multipliers[0]
+    half = 0.01 * min([1 / np.abs(rows).max(), *np.abs(cycle.points[1:] - u)])
+    flips = [eta]
+    while True:
+        for target in np.linspace(multiplier, -1, 9)[1:]:
+            u, eta = _newton(partial(_at_multiplier, z=rows, p=p, k=k, target=target), u, eta)
+        if not eta > flips[-1]:
+            raise ValueError(
+                f"step_size: got {step_size}, the cycle there does not double its period above "
+                f"{flips[-1]}; start from a cycle that does."
+            )
+        flips.append(eta)
+        if len(flips) > n_flips:
+            return np.array(flips[1:])
+        multiplier = 1.0
+        while multiplier > 0.5:
+            u, eta = _newton(partial(_of_width, z=rows, p=p, k=k, half=half), u, eta)
+            multiplier = _jet(u - half, eta, rows, p, 2 * k)[1]
+            if not (eta > flips[-1] * (1 - 1e-7) and multiplier < 1 + 1e-7):
+                raise ValueError(
+                    f"step_size: got {step_size}, the cycle there loses stability at {flips[-1]}, "
+                    f"but the cycle of doubled period does not take over; ask for fewer flips, or "
+                    f"start on another cycle."
+                )
+            half *= 1.25
+        half /= 1.25
+        k, u, half = 2 * k, u - half, half / 50

@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
-from scipy.optimize import linprog, minimize_scalar
-from scipy.special import expit
+from scipy.optimize import linprog, minimize_scalar  # type: ignore[import-untyped]
+from scipy.special import expit  # type: ignore[import-untyped]
 
 from optdyn import arguments
 
@@ -117,7 +117,8 @@ def loss(w: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> Array:
     >>> print(f"{loss(0.0, [1.0, -1.0]):.6f}")
     0.693147
     """
-    return _loss(*_ready(w, z, weights))
+    value: Array = _loss(*_ready(w, z, weights))
+    return value
 
 
 def gradient(w: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -130,7 +131,8 @@ def gradient(w: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> Ar
     >>> print(gradient(0.0, [1.0, -3.0]))
     0.5
     """
-    return slope(*_ready(w, z, weights))
+    value: Array = slope(*_ready(w, z, weights))
+    return value
 
 
 def hessian(w: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> Array:
@@ -143,7 +145,8 @@ def hessian(w: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> Arr
     >>> print(hessian(0.0, [1.0, -3.0]))
     1.25
     """
-    return _hessian(*_ready(w, z, weights))
+    value: Array = _hessian(*_ready(w, z, weights))
+    return value
 
 
 def _separating_direction(z: Floats) -> tuple[Floats | None, int]:
@@ -208,8 +211,8 @@ def _refuse_separable(z: Floats) -> None:
         kind = "separable" if m.min() > 1e-9 * np.abs(m).max() else "quasi-separable"
         raise ValueError(
             f"z: got {kind} data, w.z_i >= 0 for all i along w = "
-            f"{np.round(direction, 6).tolist()}, so the loss has no minimiser; overlapping classes are needed, so add observations, "
-            f"flip a label or drop a feature."
+            f"{np.round(direction, 6).tolist()}, so the loss has no minimiser; overlapping classes "
+            f"are needed, so add observations, flip a label or drop a feature."
         )
     d = 1 if z.ndim == 1 else z.shape[1]
     if rank < d:
@@ -232,7 +235,8 @@ def slope_inverse(force: Floats, z: Floats, p: Floats) -> Floats:
     """
 
     def slopes(u: Floats) -> Floats:
-        return -expit(-u[..., None] * z) @ (p * z)
+        value: Floats = -expit(-u[..., None] * z) @ (p * z)
+        return value
 
     high = np.full(np.shape(force), 1.0 / np.abs(z).max())
     while (short := slopes(high) < force).any():
@@ -292,7 +296,7 @@ def minimizer(z: ArrayLike, weights: ArrayLike | None = None) -> Floats:
             t /= 2
         w = w + t * step
         if decrement < 1e-20:
-            return w / columns
+            return np.asarray(w / columns)
     raise ValueError(
         f"z: got data so nearly separable that Newton's method stops at {(w / columns).tolist()}, "
         f"a minimiser at moderate distance is needed; add observations or drop a feature."
@@ -366,7 +370,8 @@ def global_step_size(z: ArrayLike, weights: ArrayLike | None = None) -> float:
 
     def step_size(force: Floats) -> Floats:
         ends = slope_inverse(np.array([force, -force]), rows, p)
-        return (ends[0] - ends[1]) / force
+        value: Floats = (ends[0] - ends[1]) / force
+        return value
 
     near, far = np.geomspace(1e-3, 0.02, 100), np.linspace(0.02, 0.999, 700)
     forces = top * np.concatenate([near[:-1], far])
