@@ -466,6 +466,14 @@ def find_chromium() -> Path:
     )
 
 
+NBVAL = (
+    "--nbval-lax",  # outputs are compared where a cell is tagged nbval-check-output
+    "--nbval-current-env",
+    "--nbval-cell-timeout=300",
+    "--nbval-sanitize-with=tests/nbval_sanitise.cfg",
+)
+
+
 def pytest(*arguments: str | Path, **more: str) -> int:
     """pytest in the environment; a skipped test counts as a failure."""
     command = [venv_python(), "-m", "pytest", "-q", *arguments]
@@ -488,10 +496,8 @@ def unit() -> int:
 def notebooks() -> int:
     places = ROOT / "book" / "index.ipynb", ROOT / "chapters"
     found = [path for path in places if path.exists()]
-    nbval = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300"]
-    nbval += ["--nbval-sanitize-with", "tests/nbval_sanitise.cfg"]
     return pytest("-n2", "-m", "notebooks and not budget", "tests") or pytest(
-        "-n2", "--dist=loadfile", *nbval, *found, OPTDYN_BOOK="1"
+        "-n2", "--dist=loadfile", *NBVAL, *found, OPTDYN_BOOK="1"
     )
 
 
@@ -516,6 +522,7 @@ PARTS: tuple[tuple[str, Callable[[], int]], ...] = (
     ("site in Chromium", site),
     ("budgets", budgets),
 )
+SECONDS_BUDGET = {"build": 90, "all": 1500}  # a test fails at three times these
 
 
 def test() -> None:
@@ -535,12 +542,17 @@ def test() -> None:
         seconds.append((name, time.monotonic() - began, verdict))
         if verdict == "failed":
             break
+    seconds.append(("all", sum(took for _, took, _ in seconds), verdict))
     say("\nSeconds by part")
     for name, took, verdict in seconds:
-        say(f"  {name:<26}{took:8.1f}  {verdict}")
-    say(f"  {'all':<26}{sum(took for _, took, _ in seconds):8.1f}")
-    if seconds[-1][2] == "failed":
-        stop(f"{seconds[-1][0]}: failed.")
+        budget = SECONDS_BUDGET.get(name)
+        note = f" (budget {budget})" if budget else ""
+        say(f"  {name:<26}{took:8.1f}  {verdict}{note}")
+    if verdict == "failed":
+        stop(f"{seconds[-2][0]}: failed.")
+    slow = [n for n, took, _ in seconds if took > 3 * SECONDS_BUDGET.get(n, 1e9)]
+    if slow:
+        stop(f"more than three times the budget: {', '.join(slow)}")
 
 
 # --- the rest ------------------------------------------------------------------------

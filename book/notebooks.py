@@ -330,11 +330,27 @@ def _shape(node: Any) -> Any:
     for name, value in ast.iter_fields(node):
         if name == "body" and documented:
             value = value[1:]
+        if isinstance(node, ast.JoinedStr):
+            value = _merged(value)
         if name not in ("kind", "type_comment", "ctx") and value not in (None, []):
             fields.append((name, _shape(value)))
     if isinstance(node, ast.Constant) and node.value is None:
         fields = [("value", "None")]
     return (type(node).__name__, fields)
+
+
+def _merged(parts: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string, texts joined and no empty ones, as Pythons differ."""
+    merged: list[ast.expr] = []
+    for part in parts:
+        last = merged[-1] if merged else None
+        if isinstance(part, ast.Constant) and not part.value:
+            continue
+        if isinstance(part, ast.Constant) and isinstance(last, ast.Constant):
+            merged[-1] = ast.Constant(str(last.value) + str(part.value))
+        else:
+            merged.append(part)
+    return merged
 
 
 # --- checks --------------------------------------------------------------------------

@@ -1,0 +1,31 @@
+"""What the tests share. The part of make test that a file belongs to is by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+import make
+
+# The same examples on every run; a slow machine is no failure.
+hypothesis.settings.register_profile("book", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("book")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name.startswith("test_site"):
+            item.add_marker("site")
+        if item.path.name == "test_notebooks.py":
+            item.add_marker("notebooks")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser; its absence is a failure that says how to get one."""
+    try:
+        return make.find_chromium()
+    except SystemExit as problem:
+        pytest.fail(str(problem.code))
