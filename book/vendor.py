@@ -23,17 +23,46 @@ MATHJAX = "3.2.2"
 SOURCE_SERIF = "5.3.1"
 VL_CONVERT = "1.9.0.post1"
 VEGA_LITE = "6.4"  # the line vl-convert bundles; the exact versions are in VEGA
-VEGA = {"vega": "6.2.0", "vega-lite": "6.4.1", "vega-embed": "7.0.2", "lodash.debounce": "4.0.8"}
+VEGA = {
+    "vega": "6.2.0",
+    "vega-lite": "6.4.1",
+    "vega-embed": "7.0.2",
+    "lodash.debounce": "4.0.8",
+}
 
-MATHJAX_EXTENSIONS = ("boldsymbol", "braket", "cancel", "cases", "color", "enclose")  # loaded by MathJax when a formula asks
+MATHJAX_EXTENSIONS = (
+    "boldsymbol",
+    "braket",
+    "cancel",
+    "cases",
+    "color",
+    "enclose",
+)  # loaded by MathJax when a formula asks
 FONTS = {
     f"source-serif-4-{script}-wght-{style}.woff2": f"source-serif-4-{script}-{style}.woff2"
     for script in ("latin", "latin-ext", "greek")
     for style in ("normal", "italic")
 }
-NOT_BUNDLED = {"yargs", "yargs-parser", "y18n", "cliui", "escalade", "get-caller-file", "string-width", "strip-ansi", "wrap-ansi",
-               "ansi-regex", "ansi-styles", "emoji-regex", "get-east-asian-width", "commander", "iconv-lite", "rw", "safer-buffer",
-               "vega-typings"}  # command-line helpers and types of the same packages, not part of the browser bundle
+NOT_BUNDLED = {
+    "yargs",
+    "yargs-parser",
+    "y18n",
+    "cliui",
+    "escalade",
+    "get-caller-file",
+    "string-width",
+    "strip-ansi",
+    "wrap-ansi",
+    "ansi-regex",
+    "ansi-styles",
+    "emoji-regex",
+    "get-east-asian-width",
+    "commander",
+    "iconv-lite",
+    "rw",
+    "safer-buffer",
+    "vega-typings",
+}  # command-line helpers and types of the same packages, not part of the browser bundle
 
 
 def digest(path: Path) -> str:
@@ -41,14 +70,20 @@ def digest(path: Path) -> str:
 
 
 def run(*command: str, cwd: Path) -> str:
-    return subprocess.run(command, cwd=cwd, check=True, text=True, stdout=subprocess.PIPE).stdout
+    return subprocess.run(
+        command, cwd=cwd, check=True, text=True, stdout=subprocess.PIPE
+    ).stdout
 
 
 def npm_package(name: str, version: str, work: Path) -> Path:
     """Unpack one npm package below `work` and return its folder."""
     folder = work / name.replace("/", "_")
     folder.mkdir()
-    archive = run("npm", "pack", "--silent", f"{name}@{version}", cwd=folder).strip().splitlines()[-1]
+    archive = (
+        run("npm", "pack", "--silent", f"{name}@{version}", cwd=folder)
+        .strip()
+        .splitlines()[-1]
+    )
     shutil.unpack_archive(folder / archive, folder)
     return folder / "package"
 
@@ -63,7 +98,10 @@ def mathjax(work: Path, out: Path) -> None:
         shutil.copy(font, target / fonts)
     (target / "input/tex/extensions").mkdir(parents=True)
     for name in MATHJAX_EXTENSIONS:
-        shutil.copy(package / f"es5/input/tex/extensions/{name}.js", target / "input/tex/extensions")
+        shutil.copy(
+            package / f"es5/input/tex/extensions/{name}.js",
+            target / "input/tex/extensions",
+        )
     shutil.copy(package / "LICENSE", target / "LICENSE")
 
 
@@ -80,7 +118,9 @@ def vega(work: Path, out: Path) -> None:
     import vl_convert
 
     if vl_convert.__version__ != VL_CONVERT.removesuffix(".post1"):
-        sys.exit(f"vendor.py: vl-convert-python {VL_CONVERT} is wanted, {vl_convert.__version__} is installed; change one of them")
+        sys.exit(
+            f"vendor.py: vl-convert-python {VL_CONVERT} is wanted, {vl_convert.__version__} is installed; change one of them"
+        )
     target = out / "vega"
     target.mkdir()
     snippet = "window.vegaEmbed=vegaEmbed;window.vega=vega;window.vegaLite=vegaLite;"
@@ -93,30 +133,60 @@ def vega(work: Path, out: Path) -> None:
     folder = work / "vega"
     folder.mkdir()
     (folder / "package.json").write_text("{}")
-    run("npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", *(f"{n}@{v}" for n, v in VEGA.items()), cwd=folder)
+    run(
+        "npm",
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        *(f"{n}@{v}" for n, v in VEGA.items()),
+        cwd=folder,
+    )
     parts = []
     for manifest in sorted((folder / "node_modules").glob("*/package.json")):
         about = json.loads(manifest.read_text("utf8"))
         name = about["name"]
         if name in NOT_BUNDLED:
             continue
-        texts = sorted(p for p in manifest.parent.iterdir() if p.name.lower().startswith(("license", "licence", "copying")))
-        licence = texts[0].read_text("utf8").strip() if texts else f"(the package names its licence and ships no text: {about.get('license')})"
+        texts = sorted(
+            p
+            for p in manifest.parent.iterdir()
+            if p.name.lower().startswith(("license", "licence", "copying"))
+        )
+        licence = (
+            texts[0].read_text("utf8").strip()
+            if texts
+            else f"(the package names its licence and ships no text: {about.get('license')})"
+        )
         parts.append((f"{name} {about['version']}", about.get("license", ""), licence))
     # packages that share a text word for word are listed together
     grouped: dict[str, list[str]] = {}
     for title, kind, licence in parts:
         grouped.setdefault(licence, []).append(f"{title} ({kind})")
-    blocks = ["vega-bundle.js holds these packages, each under the licence printed below it."]
-    blocks += [", ".join(titles) + "\n\n" + licence for licence, titles in grouped.items()]
-    (target / "LICENSE").write_text(("\n\n" + "-" * 80 + "\n\n").join(blocks) + "\n", encoding="utf8", newline="\n")
+    blocks = [
+        "vega-bundle.js holds these packages, each under the licence printed below it."
+    ]
+    blocks += [
+        ", ".join(titles) + "\n\n" + licence for licence, titles in grouped.items()
+    ]
+    (target / "LICENSE").write_text(
+        ("\n\n" + "-" * 80 + "\n\n").join(blocks) + "\n", encoding="utf8", newline="\n"
+    )
 
 
 def readme(out: Path) -> str:
     origin = {
         "mathjax": (f"npm `mathjax` {MATHJAX}", "Apache-2.0"),
-        "fonts": (f"npm `@fontsource-variable/source-serif-4` {SOURCE_SERIF}", "OFL-1.1"),
-        "vega": (f"PyPI `vl-convert-python` {VL_CONVERT}, its bundle of " + ", ".join(f"{n} {v}" for n, v in VEGA.items()), "BSD-3-Clause, ISC, MIT"),
+        "fonts": (
+            f"npm `@fontsource-variable/source-serif-4` {SOURCE_SERIF}",
+            "OFL-1.1",
+        ),
+        "vega": (
+            f"PyPI `vl-convert-python` {VL_CONVERT}, its bundle of "
+            + ", ".join(f"{n} {v}" for n, v in VEGA.items()),
+            "BSD-3-Clause, ISC, MIT",
+        ),
     }
     lines = [
         "# Third-party files",
@@ -127,32 +197,56 @@ def readme(out: Path) -> str:
         "| file | origin | licence | SHA-256 |",
         "|---|---|---|---|",
     ]
-    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != "README.md"):
+    for path in sorted(
+        p for p in out.rglob("*") if p.is_file() and p.name != "README.md"
+    ):
         name = path.relative_to(out)
         source, licence = origin[name.parts[0]]
-        lines.append(f"| `{name.as_posix()}` | {source} | {licence} | `{digest(path)}` |")
+        lines.append(
+            f"| `{name.as_posix()}` | {source} | {licence} | `{digest(path)}` |"
+        )
     return "\n".join(lines) + "\n"
 
 
 def recorded(folder: Path = VENDORED) -> dict[str, str]:
     """The hashes that README.md records, by file name."""
-    rows = (line.split("|") for line in (folder / "README.md").read_text("utf8").splitlines() if line.startswith("| `"))
+    rows = (
+        line.split("|")
+        for line in (folder / "README.md").read_text("utf8").splitlines()
+        if line.startswith("| `")
+    )
     return {row[1].strip(" `"): row[4].strip(" `") for row in rows}
 
 
 def differences(folder: Path = VENDORED) -> list[str]:
     """What differs between the files and the record: one sentence each, none if all is well."""
     known = recorded(folder)
-    found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and p != folder / "README.md"}
-    missing = [f"{name} is recorded and not there" for name in sorted(known.keys() - found.keys())]
-    extra = [f"{name} is there and not recorded" for name in sorted(found.keys() - known.keys())]
-    changed = [f"{name} differs from its recorded hash" for name in sorted(known.keys() & found.keys()) if digest(found[name]) != known[name]]
+    found = {
+        p.relative_to(folder).as_posix(): p
+        for p in folder.rglob("*")
+        if p.is_file() and p != folder / "README.md"
+    }
+    missing = [
+        f"{name} is recorded and not there"
+        for name in sorted(known.keys() - found.keys())
+    ]
+    extra = [
+        f"{name} is there and not recorded"
+        for name in sorted(found.keys() - known.keys())
+    ]
+    changed = [
+        f"{name} differs from its recorded hash"
+        for name in sorted(known.keys() & found.keys())
+        if digest(found[name]) != known[name]
+    ]
     return missing + extra + changed
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare only; fetch nothing")
+    parser.add_argument(
+        "--check", action="store_true", help="compare only; fetch nothing"
+    )
     if not parser.parse_args().check:
         with tempfile.TemporaryDirectory() as name:
             work, out = Path(name) / "work", Path(name) / "vendored"

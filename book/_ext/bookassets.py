@@ -19,14 +19,42 @@ os.environ.setdefault("OPTDYN_BOOK", "1")
 
 # -- configuration ----------------------------------------------------------------------------------------------------------------
 
+
 def configure(app, config):
     root = Path(app.srcdir)
     static = [BOOK / "_static", BOOK / "vendored"]
-    static += [p for p in (BOOK.parent / "lib/optdyn/explore.js", BOOK.parent / "lib/optdyn/explore.css") if p.exists()]
-    config.html_static_path += [str(p) for p in static]  # here and not in _config.yml: Jupyter Book loads each script it finds there
+    static += [
+        p
+        for p in (
+            BOOK.parent / "lib/optdyn/explore.js",
+            BOOK.parent / "lib/optdyn/explore.css",
+        )
+        if p.exists()
+    ]
+    config.html_static_path += [
+        str(p) for p in static
+    ]  # here and not in _config.yml: Jupyter Book loads each script it finds there
     config.templates_path.insert(0, str(HERE / "templates"))
-    config.html_sidebars = {"**": ["brand.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
+    config.html_sidebars = {
+        "**": ["brand.html", "search-button-field.html", "sbt-sidebar-nav.html"]
+    }
     config.html_context.setdefault("default_mode", "auto")
+    config.html_theme_options.update(
+        footer_content_items=["foot.html"],
+        primary_sidebar_end=[],
+        use_fullscreen_button=False,
+    )
+    for listeners in (
+        app.events.listeners.values()
+    ):  # Jupyter Book loads sphinx-thebe on every page, twice, from another host
+        listeners[:] = [
+            one
+            for one in listeners
+            if not one.handler.__module__.startswith("sphinx_thebe")
+        ]
+    app.registry.css_files[:] = [
+        css for css in app.registry.css_files if css[0] != "sphinx-thebe.css"
+    ]
     config.mathjax_path = "mathjax/tex-chtml.js"  # relative to _static, as all below
     config.mathjax3_config = {
         **(config.mathjax3_config or {}),
@@ -47,8 +75,9 @@ def configure(app, config):
 def repository(config):
     """Switch what needs the repository's address on or off; OPTDYN_REPOSITORY stands in for the setting in tests."""
     options = config.html_theme_options
-    address = os.environ.get("OPTDYN_REPOSITORY", options.get("repository_url") or "").rstrip("/")
-    options.update(footer_content_items=["foot.html"], use_fullscreen_button=False, use_issues_button=False)
+    address = os.environ.get(
+        "OPTDYN_REPOSITORY", options.get("repository_url") or ""
+    ).rstrip("/")
     if address:
         options.update(repository_url=address, use_repository_button=True)
     else:
@@ -59,6 +88,7 @@ def repository(config):
 
 # -- pages ------------------------------------------------------------------------------------------------------------------------
 
+
 def dress(app, pagename, templatename, context, doctree):
     body = context.get("body") or ""
     app.add_css_file("book.css", priority=800)
@@ -67,28 +97,28 @@ def dress(app, pagename, templatename, context, doctree):
         app.add_css_file("explore.css", priority=801)
         app.add_js_file("vega/vega-bundle.js", loading_method="defer", priority=801)
         app.add_js_file("explore.js", loading_method="defer", priority=802)
-    if "citation-list" in body:  # roles that docutils gives to bibliographies and that their children do not match
+    if (
+        "citation-list" in body
+    ):  # roles that docutils gives to bibliographies and that their children do not match
         for role in (' role="list"', ' role="doc-biblioentry"', ' role="doc-backlink"'):
             body = body.replace(role, "")
-    context["body"] = body
+    # the label would hide from a screen reader what stands there to be read
+    context["body"] = body.replace(
+        '<summary aria-label="Toggle hidden content">', "<summary>"
+    )
 
 
-def drop_thebe(app, pagename, templatename, context, doctree):
-    """Jupyter Book loads sphinx-thebe on every page, twice; and the toggle button's setting twice."""
+def once(app, pagename, templatename, context, doctree):
+    """Jupyter Book writes the toggle button's setting twice, as a `var` that may stand once."""
     seen, kept = set(), []
     for script in context.get("script_files", []):
-        text = (getattr(script, "attributes", {}).get("body") or "") + str(getattr(script, "filename", "") or "")
-        if "THEBE_JS_URL" in text or "sphinx-thebe" in text:
+        body = (getattr(script, "attributes", None) or {}).get("body")
+        if body and body in seen:
             continue
-        if "togglebuttonSelector" in text:
-            if text in seen:
-                continue
-            seen.add(text)
+        seen.add(body)
         kept.append(script)
     if "script_files" in context:
         context["script_files"][:] = kept
-    styles = context.get("css_files", [])
-    styles[:] = [s for s in styles if "sphinx-thebe" not in str(getattr(s, "filename", s))]
 
 
 def run_line(app, pagename, templatename, context, doctree):
@@ -139,14 +169,41 @@ def front_door(app, exception):
 # -- the gate ---------------------------------------------------------------------------------------------------------------------
 
 OUTSIDE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//", re.I)
-FETCHED = {"script": ("src",), "img": ("src", "srcset"), "iframe": ("src",), "source": ("src", "srcset"), "video": ("src", "poster"),
-           "audio": ("src",), "track": ("src",), "embed": ("src",), "object": ("data",), "image": ("href", "xlink:href"),
-           "use": ("href", "xlink:href"), "input": ("src",), "base": ("href",)}
-NOT_FETCHED = {"canonical", "next", "prev", "license", "author", "alternate", "search", "index", "help", "me"}
-STYLE_URL = re.compile(r"""(?:url\(\s*['"]?|@import\s+['"])((?:https?:)?//[^'")\s]+)""", re.I)
+FETCHED = {
+    "script": ("src",),
+    "img": ("src", "srcset"),
+    "iframe": ("src",),
+    "source": ("src", "srcset"),
+    "video": ("src", "poster"),
+    "audio": ("src",),
+    "track": ("src",),
+    "embed": ("src",),
+    "object": ("data",),
+    "image": ("href", "xlink:href"),
+    "use": ("href", "xlink:href"),
+    "input": ("src",),
+    "base": ("href",),
+}
+NOT_FETCHED = {
+    "canonical",
+    "next",
+    "prev",
+    "license",
+    "author",
+    "alternate",
+    "search",
+    "index",
+    "help",
+    "me",
+}
+STYLE_URL = re.compile(
+    r"""(?:url\(\s*['"]?|@import\s+['"])((?:https?:)?//[^'")\s]+)""", re.I
+)
 SCRIPT_URL = re.compile(
     r"""(?:cdn\.jsdelivr\.net|unpkg\.com|cdnjs\.cloudflare\.com|esm\.sh|esm\.run|cdn\.skypack\.dev)[^"'\s]*"""
-    r"""|(?:import|importScripts|fetch)\s*\(?\s*["'](?:https?:)?//[^"']+|from\s*["'](?:https?:)?//[^"']+""", re.I)
+    r"""|(?:import|importScripts|fetch)\s*\(?\s*["'](?:https?:)?//[^"']+|from\s*["'](?:https?:)?//[^"']+""",
+    re.I,
+)
 DATA_URL = re.compile(r'"url"\s*:\s*"(?:https?:)?//[^"]+"', re.I)
 
 
@@ -160,13 +217,26 @@ class _Fetches(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         values = {name: value or "" for name, value in attrs}
-        where = [(name, values[name]) for name in FETCHED.get(tag, ()) if name in values]
-        if tag == "link" and not set(values.get("rel", "").lower().split()) & NOT_FETCHED:
+        where = [
+            (name, values[name]) for name in FETCHED.get(tag, ()) if name in values
+        ]
+        if (
+            tag == "link"
+            and not set(values.get("rel", "").lower().split()) & NOT_FETCHED
+        ):
             where.append(("href", values.get("href", "")))
         for name, value in where:
-            pieces = [p.split()[0] for p in value.split(",") if p.split()] if name == "srcset" else [value]
-            self.found += [f'<{tag} {name}="{piece}">' for piece in pieces if OUTSIDE.match(piece)]
-        self.found += [f'style="...{url}"' for url in STYLE_URL.findall(values.get("style", ""))]
+            pieces = (
+                [p.split()[0] for p in value.split(",") if p.split()]
+                if name == "srcset"
+                else [value]
+            )
+            self.found += [
+                f'<{tag} {name}="{piece}">' for piece in pieces if OUTSIDE.match(piece)
+            ]
+        self.found += [
+            f'style="...{url}"' for url in STYLE_URL.findall(values.get("style", ""))
+        ]
         if tag == "script":
             kind = values.get("type", "").lower()
             self.inside = "data" if "json" in kind else "script"
@@ -183,8 +253,13 @@ class _Fetches(HTMLParser):
 
     def handle_data(self, data):
         if self.inside:
-            pattern = {"script": SCRIPT_URL, "style": STYLE_URL, "data": DATA_URL}[self.inside]
-            self.found += [f"in a {self.inside} block: {m.group(0)[:100]}" for m in pattern.finditer(data)]
+            pattern = {"script": SCRIPT_URL, "style": STYLE_URL, "data": DATA_URL}[
+                self.inside
+            ]
+            self.found += [
+                f"in a {self.inside} block: {m.group(0)[:100]}"
+                for m in pattern.finditer(data)
+            ]
 
 
 def outside_fetches(page: str) -> list[str]:
@@ -201,18 +276,26 @@ def gate(app, exception):
     out = Path(app.outdir)
     bad = []
     for path in sorted(out.rglob("*.html")):
-        bad += [f"{path.relative_to(out)}: {found}" for found in outside_fetches(path.read_text("utf8"))]
+        bad += [
+            f"{path.relative_to(out)}: {found}"
+            for found in outside_fetches(path.read_text("utf8"))
+        ]
     for path in sorted(out.rglob("*.css")):
-        bad += [f"{path.relative_to(out)}: {url}" for url in STYLE_URL.findall(path.read_text("utf8"))]
+        bad += [
+            f"{path.relative_to(out)}: {url}"
+            for url in STYLE_URL.findall(path.read_text("utf8"))
+        ]
     if bad:
-        raise SphinxError("the site would ask other hosts for:\n  " + "\n  ".join(bad[:20]))
+        raise SphinxError(
+            "the site would ask other hosts for:\n  " + "\n  ".join(bad[:20])
+        )
 
 
 def setup(app):
     app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", dress, priority=400)
     app.connect("html-page-context", run_line, priority=600)
-    app.connect("html-page-context", drop_thebe, priority=950)
+    app.connect("html-page-context", once, priority=950)
     app.connect("build-finished", front_door, priority=100)
     app.connect("build-finished", gate, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,19 @@
+/* What is wider than its column scrolls by itself; a reader without a mouse must be able to reach it. */
+(() => {
+  "use strict";
+  const SCROLLERS = ".bd-article :is(pre, div.math, div.cell_output, .pst-scrollable-table-container)";
+  function reach() {
+    for (const box of document.querySelectorAll(SCROLLERS)) {
+      const wide = box.scrollWidth > box.clientWidth + 1;
+      if (wide && !box.querySelector("a[href], button, input, select, [tabindex='0']")) box.tabIndex = 0;
+      else if (!wide && box.tabIndex === 0) box.removeAttribute("tabindex");
+    }
+  }
+  let timer = 0;
+  const soon = () => (clearTimeout(timer), (timer = setTimeout(reach, 120)));
+  window.addEventListener("resize", soon);
+  window.addEventListener("load", () => {
+    reach();
+    window.MathJax?.startup?.promise?.then(soon);
+  });
+})();
