@@ -153,7 +153,8 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
             lines.put(line)
         lines.put(None)
 
-    threading.Thread(target=read, daemon=True).start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     terminal, told, latest = sys.stdout.isatty(), 0.0, ""
     try:
         with log.open("w", encoding="utf-8") as out:
@@ -178,6 +179,9 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
         return process.wait()
     finally:
         finish(process)
+        reader.join(5)
+        if process.stdout is not None and not reader.is_alive():
+            process.stdout.close()
         if terminal:
             print("\r\x1b[K", end="", flush=True)
 
@@ -324,7 +328,8 @@ def build() -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         fresh.mkdir(parents=True)
         log = BUILD / "build.log"
-        command: list[str | Path] = [venv_python(), "-m", "jupyter_book", "build", ROOT]
+        jupyter_book = "from jupyter_book.cli.main import main; main()"
+        command: list[str | Path] = [venv_python(), "-c", jupyter_book, "build", ROOT]
         command += ["-W", "--keep-going", "--path-output", fresh]
         status = watch("building the site", command, log, OPTDYN_BOOK="1")
         made = fresh / "_build" / "html"

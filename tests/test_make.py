@@ -1,0 +1,587 @@
+"""make.py: the set-up, the build, the server, and what interruptions leave behind.
+
+Nothing here needs a network. The environment under test has no packages, and the
+builds are by a stand-in for Jupyter Book, so that moments can be chosen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import psutil
+import pytest
+
+import make
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    try:
+        one = psutil.Process(process.pid)
+        return [one, *one.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout with make.py, the notebook tool and a lock without packages."""
+    shutil.copy(ROOT / "make.py", tmp_path)
+    for folder in "book", "lib", "chapters/cycles":
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "book" / "notebooks.py", tmp_path / "book")
+    (tmp_path / "lib" / "ours.py").write_text("answer = 42\n")
+    (tmp_path / "requirements.lock").write_text("# nothing\n")
+    return tmp_path
+
+
+def load(root: Path) -> ModuleType:
+    """The make.py of that checkout."""
+    spec = importlib.util.spec_from_file_location("make_there", root / "make.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def started(root: Path, code: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a piece of code that uses that checkout's make.py, in a group of its own."""
+    head = "import sys, signal; sys.path.insert(0, '.'); import make\n"
+    head += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", head + code],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            for member in family(process):
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.read()
+
+
+# --- help and refusals ---------------------------------------------------------------
+
+
+def test_help_names_every_target_and_every_target_exists() -> None:
+    text = make.parser().format_help()
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    commands = set(re.findall(r"^    (\w+) +\S", text, re.MULTILINE))
+    assert set(phony.split()) == commands
+    assert {"book", "build", "test", "execute", "clean", "help"} <= commands
+
+
+def test_make_alone_shows_help_and_passes_arguments_on() -> None:
+    def says(*words: str) -> str:
+        command = ["make", "-s", "-C", str(ROOT), f"PYTHON={sys.executable}", *words]
+        return subprocess.check_output(command, text=True)
+
+    assert "execute" in says() and says() == says("help")
+    dry = says("-n", "book", "PORT=9000")
+    assert "make.py book --port 9000" in dry
+    assert "make.py execute a.ipynb" in says("-n", "execute", "NOTEBOOKS=a.ipynb")
+
+
+@pytest.mark.parametrize("version", [(2, 7), (3, 8), (3, 10)])
+def test_old_pythons_are_refused_with_a_sentence(version: tuple[int, int]) -> None:
+    complaint = make.python_complaint(version)
+    assert complaint is not None
+    assert "Python 3.11 or later is needed" in complaint and "PYTHON=" in complaint
+
+
+@pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13), (3, 14)])
+def test_later_pythons_are_not(version: tuple[int, int]) -> None:
+    assert make.python_complaint(version) is None
+
+
+def test_make_py_can_be_read_by_pythons_too_old_for_it() -> None:
+    """Else they would end in a syntax error, not in the sentence."""
+    import ast
+
+    text = (ROOT / "make.py").read_text()
+    ast.parse(text, feature_version=(3, 7))
+    standard = sys.stdlib_module_names
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            assert all(name.name.split(".")[0] in standard for name in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] in standard
+
+
+def test_missing_ensurepip_is_told_with_its_fix(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = load(root)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        there.importlib.util,
+        "find_spec",
+        lambda name: None if name == "ensurepip" else find(name),
+    )
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        there.setup()
+    assert not (root / ".venv").exists()
+
+
+def test_missing_chromium_is_told_with_its_fix_before_anything_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = load(root)
+    monkeypatch.setenv("PATH", str(root))
+    monkeypatch.delenv("OPTDYN_CHROMIUM", raising=False)
+    monkeypatch.setattr(there, "USUAL_PLACES", ())
+    monkeypatch.setattr(there, "setup", lambda: pytest.fail("too late"))
+    with pytest.raises(SystemExit, match="apt install chromium"):
+        there.test()
+    monkeypatch.setenv("OPTDYN_CHROMIUM", str(root / "none"))
+    with pytest.raises(SystemExit, match="not a program"):
+        there.find_chromium()
+
+
+def test_chromium_is_found_by_name_and_by_setting(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPTDYN_CHROMIUM", raising=False)
+    suffix = ".exe" if os.name == "nt" else ""
+    for name in "chromium-browser", "mine":
+        (root / (name + suffix)).write_text("#!/bin/sh\n")
+        (root / (name + suffix)).chmod(0o755)
+    monkeypatch.setenv("PATH", str(root))
+    assert make.find_chromium().stem == "chromium-browser"
+    monkeypatch.setenv("OPTDYN_CHROMIUM", str(root / ("mine" + suffix)))
+    assert make.find_chromium().stem == "mine"
+
+
+# --- set-up --------------------------------------------------------------------------
+
+
+def test_setup_is_made_once_and_again_when_it_must_be(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = load(root)
+    assert not there.is_complete()
+    there.setup()
+    assert "Set up in" in capsys.readouterr().out
+    assert there.is_complete()
+    found = [str(there.venv_python()), "-c", "import ours; print(ours.answer)"]
+    assert subprocess.check_output(found, text=True, cwd="/").strip() == "42"
+
+    there.setup()
+    assert capsys.readouterr().out == ""  # nothing to do, nothing said
+
+    mark = root / ".venv" / "optdyn-mark"
+    whole = mark.read_text()
+    (root / "requirements.lock").write_text("# nothing, otherwise\n")
+    assert not there.is_complete()  # another lock
+    (root / "requirements.lock").write_text("# nothing\n")
+    mark.write_text(whole.replace("python 3.", "python 2."))
+    assert not there.is_complete()  # another Python
+    mark.write_text(whole.replace(str(root), str(root / "elsewhere")))
+    assert not there.is_complete()  # the checkout was moved
+    mark.write_text(whole)
+    assert there.is_complete()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_setup_is_noticed_and_done_again(root: Path, how: int) -> None:
+    there = load(root)
+    mark = root / ".venv" / "optdyn-mark"
+    script = [sys.executable, "make.py", "setup"]
+    first = subprocess.Popen(
+        script, cwd=root, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    wait_for(lambda: mark.exists() and there.venv_python().exists())
+    os.killpg(first.pid, how) if how == signal.SIGINT else first.send_signal(how)
+    assert first.wait(20) != 0
+    assert mark.read_text() == "begun\n" and not there.is_complete()
+    if how == signal.SIGINT:  # one of the three is set up again, to save time
+        said = subprocess.check_output(script, cwd=root, text=True)
+        assert "interrupted; starting it again" in said
+        assert there.is_complete()
+
+
+def test_two_setups_at_once_are_one(root: Path) -> None:
+    script = [sys.executable, "make.py", "setup"]
+    both = [
+        subprocess.Popen(script, cwd=root, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = sorted((process.communicate()[0] for process in both), key=len)
+    assert [process.returncode for process in both] == [0, 0]
+    assert "busy with the set-up" in said[0] and "Set up in" not in said[0]
+    assert "Set up in" in said[1]
+
+
+def test_failed_setup_says_why_and_leaves_no_mark(root: Path) -> None:
+    (root / "requirements.lock").write_text("nothing==1 --hash=sha256:" + "0" * 64)
+    ran = subprocess.run(
+        [sys.executable, "make.py", "setup"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(root)},
+    )
+    assert ran.returncode == 1
+    assert "No matching distribution" in ran.stdout and "Call again" in ran.stderr
+    assert not load(root).is_complete()
+
+
+def test_an_environment_of_others_is_left_alone(root: Path) -> None:
+    (root / ".venv").mkdir()
+    (root / ".venv" / "theirs").write_text("x")
+    there = load(root)
+    with pytest.raises(SystemExit, match="not made by this script"):
+        there.setup()
+    with pytest.raises(SystemExit, match="not made by this script"):
+        there.clean(everything=True)
+    assert (root / ".venv" / "theirs").exists()
+
+
+# --- build ---------------------------------------------------------------------------
+
+STAND_IN = """
+import sys, time, pathlib
+root, out = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[-1])
+assert sys.argv[3:6] == ["-W", "--keep-going", "--path-output"], sys.argv
+assert not list(out.iterdir())
+html = out / "_build" / "html"
+html.mkdir(parents=True)
+for name in ["index.html", "one.html", "two.html"]:
+    (html / name).write_text((root / "content").read_text())
+    time.sleep(float((root / "pause").read_text()))
+
+
+def main():
+    if (root / "content").read_text() == "bad":
+        print("page.md:3: WARNING: something is wrong")
+        sys.exit(1)
+"""
+BUILD = """
+from pathlib import Path
+make.setup = lambda: None
+make.venv_python = lambda *_: Path(sys.executable)
+"""
+
+
+@pytest.fixture
+def site(root: Path) -> Path:
+    """A checkout with a site built by the stand-in."""
+    stand_in = root / "jupyter_book" / "cli" / "main.py"
+    stand_in.parent.mkdir(parents=True)
+    for package in stand_in.parents[:2]:
+        (package / "__init__.py").touch()
+    stand_in.write_text(STAND_IN)
+    (root / "content").write_text("old")
+    (root / "pause").write_text("0")
+    with started(root, BUILD + "make.build()") as process:
+        said = output(process)
+    assert process.returncode == 0, said
+    assert pages(root) == {"old"}
+    (root / "content").write_text("new")
+    return root
+
+
+def pages(root: Path) -> set[str]:
+    found = list((root / "_build" / "html").glob("*.html"))
+    assert len(found) == 3
+    return {page.read_text() for page in found}
+
+
+def test_build_takes_the_place_of_the_last_one(site: Path) -> None:
+    with started(site, BUILD + "make.build()") as process:
+        said = output(process)
+    assert process.returncode == 0 and "Built _build/html" in said
+    assert pages(site) == {"new"}
+    assert sorted(p.name for p in (site / "_build").iterdir()) == ["build.log", "html"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_build_leaves_the_last_site(site: Path, how: int) -> None:
+    (site / "pause").write_text("0.5")
+    code = BUILD + "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+    with started(site, code + "make.build()") as process:
+        wait_for((site / "_build/next/_build/html/one.html").exists)
+        members = family(process)
+        process.send_signal(how)
+        process.wait(20)
+        assert process.returncode != 0
+        assert pages(site) == {"old"}
+        if how != signal.SIGKILL:  # its child is ended too
+            assert not [m for m in members if m.is_running()]
+    (site / "pause").write_text("0")
+    with started(site, BUILD + "make.build()") as process:
+        said = output(process)
+    assert process.returncode == 0, said
+    assert pages(site) == {"new"}
+
+
+def test_build_killed_between_its_two_renames_is_mended(site: Path) -> None:
+    (site / "_build" / "html").rename(site / "_build" / "html-before")
+    (site / "content").write_text("bad")
+    with started(site, BUILD + "make.build()") as process:
+        output(process)
+    assert process.returncode == 1
+    assert pages(site) == {"old"}
+
+
+def test_failed_build_says_so_and_leaves_the_last_site(site: Path) -> None:
+    (site / "content").write_text("bad")
+    with started(site, BUILD + "make.build()") as process:
+        said = output(process)
+    assert process.returncode == 1
+    assert "page.md:3: WARNING: something is wrong" in said
+    assert "The last site is kept" in said
+    assert pages(site) == {"old"}
+
+
+def test_second_build_waits_for_the_first(site: Path) -> None:
+    (site / "pause").write_text("0.4")
+    with started(site, BUILD + "make.build()") as first:
+        wait_for((site / "_build/next/_build/html/index.html").exists)
+        with started(site, BUILD + "make.build()") as second:
+            said = output(second)
+        output(first)
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "busy with the build" in said
+    assert pages(site) == {"new"}
+
+
+def test_real_build_fails_on_a_warning(root: Path) -> None:
+    (root / "_config.yml").write_text(
+        "title: Small\n"
+        "only_build_toc_files: true\n"
+        "execute: {execute_notebooks: 'off'}\n"
+    )
+    (root / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (root / "index.md").write_text("# Small\n\n[nowhere](nowhere.md)\n")
+    with started(root, BUILD + "make.build()") as process:
+        said = output(process)
+    assert process.returncode == 1 and "WARNING" in said, said
+    assert not (root / "_build" / "html").exists()
+
+
+def test_clean_keeps_the_environment_unless_told(site: Path) -> None:
+    (site / ".venv").mkdir()
+    (site / ".venv" / "optdyn-mark").write_text("begun\n")
+    there = load(site)
+    there.clean(everything=False)
+    assert not (site / "_build").exists() and (site / ".venv").exists()
+    there.clean(everything=True)
+    assert not (site / ".venv").exists()
+
+
+# --- the server ----------------------------------------------------------------------
+
+
+def get(port: int, path: str) -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    kind = answer.getheader("Content-Type") or ""
+    body = answer.read()
+    connection.close()
+    return answer.status, kind, body
+
+
+def test_taken_port_leads_to_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "index.html").write_text("hello")
+    (tmp_path / "a.js").write_text("1")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        server = make.open_server(tmp_path, taken)
+    with server:
+        assert server.server_port > taken
+        assert f"Port {taken} is taken" in capsys.readouterr().out
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        status, kind, body = get(server.server_port, "/")
+        assert (status, kind, body) == (200, "text/html; charset=utf-8", b"hello")
+        assert get(server.server_port, "/a.js")[1] == "text/javascript; charset=utf-8"
+        assert get(server.server_port, "/none.html")[0] == 404
+        server.shutdown()
+    assert capsys.readouterr().err == ""  # quiet
+
+
+def test_served_site_is_there_while_a_new_one_is_put_in_place(tmp_path: Path) -> None:
+    site = tmp_path / "html"
+    site.mkdir()
+    (site / "index.html").write_text("hello")
+    with make.open_server(site, 8100) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        site.rename(tmp_path / "away")
+        back = threading.Timer(0.5, lambda: (tmp_path / "away").rename(site))
+        back.start()
+        assert get(server.server_port, "/")[2] == b"hello"
+        back.join()
+        server.shutdown()
+
+
+def test_book_serves_and_ctrl_c_ends_it_quietly(site: Path) -> None:
+    with started(site, BUILD + "make.book(8200, False)") as process:
+        assert process.stdout is not None
+        said = ""
+        while "http://127.0.0.1:" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        port = int(said.rsplit(":", 1)[1].split("/")[0])
+        assert get(port, "/")[2] == b"new"
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert output(process).strip() == ""
+
+
+# --- the parts of make test ----------------------------------------------------------
+
+
+def test_parts_stop_at_the_first_failure_and_are_timed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = load(root)
+    monkeypatch.setattr(there, "find_chromium", lambda: Path("chromium"))
+    monkeypatch.setattr(there, "setup", lambda: None)
+    monkeypatch.setenv("OPTDYN_CHROMIUM", "")
+    parts = [("one", lambda: 0), ("two", lambda: 5), ("three", lambda: 0)]
+    monkeypatch.setattr(there, "PARTS", parts)
+    with pytest.raises(SystemExit, match="two: failed"):
+        there.test()
+    said = capsys.readouterr().out
+    assert re.search(r"one +\d+\.\d +passed", said)
+    assert re.search(r"two +\d+\.\d +failed", said)
+    assert "three" not in said
+    monkeypatch.setattr(there, "PARTS", parts[::2])
+    there.test()
+    monkeypatch.setattr(there, "SECONDS_BUDGET", {"all": 0.0})
+    with pytest.raises(SystemExit, match="more than three times the budget: all"):
+        there.test()
+
+
+def test_skips_and_expected_failures_fail(tmp_path: Path) -> None:
+    for name in "conftest.py", "pyproject.toml":
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text(
+        "import pytest\n"
+        "def test_skip(): pytest.skip('no')\n"
+        "@pytest.mark.xfail\n"
+        "def test_xfail(): assert False\n"
+        "def test_fine(): pass\n"
+    )
+    (tmp_path / "tests" / "test_b.py").write_text(
+        "import pytest\npytest.importorskip('no_such_module')\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "tests"]
+
+    def closing(**more: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if k != "OPTDYN_NO_SKIPS"}
+        ran = subprocess.run(
+            [*command, "--continue-on-collection-errors"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**environment, **more},
+        )
+        return ran.stdout.splitlines()[-1]
+
+    strict = closing(OPTDYN_NO_SKIPS="1")
+    assert re.fullmatch(r"2 failed, 1 passed, 2 errors in .*", strict)
+    lenient = closing()
+    assert re.fullmatch(r"1 passed, \d skipped, 1 xfailed in .*", lenient)
+
+
+# --- interrupted runs of the notebooks -----------------------------------------------
+
+
+@pytest.fixture
+def running_book(root: Path) -> Path:
+    """Two notebooks of a few slow cells."""
+    (root / "lib" / "optdyn").mkdir()
+    (root / "lib" / "optdyn" / "__init__.py").write_text("")
+    (root / "requirements.lock").write_text("altair==6\njax==0.10.2\nnumpy==2\n")
+    for name in "a", "b":
+        nb = nbformat.v4.new_notebook()
+        pause = 0.1 if name == "a" else 1.5
+        nb.cells = [
+            nbformat.v4.new_code_cell(f"import time; time.sleep({pause}); {number}")
+            for number in range(3)
+        ]
+        nbformat.write(nb, root / "chapters" / "cycles" / f"{name}.ipynb")
+    return root
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["start", "kernel", "first replaced"])
+def test_interrupted_execute_leaves_whole_files_and_no_kernel(
+    running_book: Path, how: int, moment: str
+) -> None:
+    folder = running_book / "chapters" / "cycles"
+    before = {path: path.read_bytes() for path in sorted(folder.glob("*.ipynb"))}
+    code = "import runpy; sys.argv = ['notebooks.py', 'execute']\n"
+    code += "runpy.run_path('book/notebooks.py', run_name='__main__')"
+    everyone: dict[int, psutil.Process] = {}
+
+    def reached() -> bool:
+        everyone.update({member.pid: member for member in family(process)})
+        if moment == "start":
+            return len(everyone) > 1
+        if moment == "kernel":
+            return any("ipykernel" in " ".join(commands(m)) for m in everyone.values())
+        return any(path.read_bytes() != text for path, text in before.items())
+
+    with started(running_book, code) as process:
+        wait_for(reached)
+        process.send_signal(how)
+        process.wait(20)
+        assert process.returncode != 0
+    alive = psutil.wait_procs(list(everyone.values()), timeout=10)[1]
+    assert not [member for member in alive if member.status() != "zombie"]
+    for path, text in before.items():
+        now = path.read_bytes()
+        nb = nbformat.reads(now.decode(), as_version=4)
+        assert now == text or nb.metadata["optdyn"]["fingerprint"]
+    measured = running_book / "book" / "measurements.json"
+    assert not measured.exists() or json.loads(measured.read_text())["notebooks"]
+
+
+def commands(member: psutil.Process) -> list[str]:
+    try:
+        return list(member.cmdline())
+    except psutil.Error:
+        return []
