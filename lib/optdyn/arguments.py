@@ -70,7 +70,7 @@ def precision(*values: Any) -> Any:
 
     def typed(value: Any) -> Any:
         known = hasattr(value, "dtype") or isinstance(value, bool | int | float)
-        return value if known else np.asarray(value)
+        return value if known else real("value", value, finite=False)
 
     return jnp.result_type(float, *map(typed, values))
 

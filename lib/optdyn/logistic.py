@@ -149,33 +149,42 @@ def hessian(w: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None) -> Arr
     return value
 
 
-def _separating_direction(z: Floats) -> tuple[Floats | None, int]:
-    """A unit w with w.z_i >= 0 for all i and > 0 for some, or None; and the rank of z.
+def _separating_direction(z: Floats) -> tuple[Floats | None, bool, int]:
+    """A unit w with w.z_i >= 0 for all i and > 0 for some, or None; if > 0 for all; the rank of z.
 
-    The linear programme max sum_i w.z_i subject to w.z_i >= 0 is solved for rows of unit length in
-    orthonormal coordinates, which changes no answer but makes the solver's tolerance a small angle.
+    Two linear programmes, max sum_i w.z_i and max min_i w.z_i, both subject to w.z_i >= 0, are
+    solved for rows of unit length in orthonormal coordinates, which changes no answer but makes the
+    solver's tolerance a small angle.
     """
     columns = np.abs(z).max(axis=0)
     columns[columns == 0] = 1.0
     rows = (z / columns)[np.any(z != 0, axis=1)]
     if not len(rows):
-        return None, 0
+        return None, False, 0
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     _, scales, axes = np.linalg.svd(rows, full_matrices=False)
     rank = int(np.sum(scales > scales[0] * max(rows.shape) * np.finfo(float).eps))
     to_rows = axes[:rank].T / scales[:rank]
     rows = rows @ to_rows
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    answer = linprog(
-        -rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1), options=tight
-    )
-    if answer.status != 0:
-        raise ValueError(f"z: the linear programme ended with {answer.message!r}; rescale z.")
-    if (rows @ answer.x).max() < 1e-7:
-        return None, rank
-    direction = to_rows @ answer.x / columns
-    return direction / np.linalg.norm(direction), rank
+
+    def largest(gain: Floats, share: float) -> Floats:
+        """max gain.(w, t) subject to w.z_i >= share * t >= 0."""
+        sides = -np.column_stack([rows, np.full(len(rows), -share)])
+        bounds = [(-1, 1)] * rank + [(0, 1)]
+        tight = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+        answer = linprog(-gain, sides, np.zeros(len(rows)), bounds=bounds, options=tight)
+        if answer.status != 0:
+            raise ValueError(f"z: the linear programme ended with {answer.message!r}; rescale z.")
+        return np.asarray(answer.x)
+
+    w = largest(np.append(rows.sum(axis=0), 0.0), 0.0)[:-1]
+    if (rows @ w).max() < 1e-7:
+        return None, False, rank
+    *inner, least = largest(np.append(np.zeros(rank), 1.0), 1.0)
+    direction = to_rows @ (inner if least > 1e-7 else w) / columns
+    strict = len(rows) == len(z) and bool(least > 1e-7)
+    return direction / np.linalg.norm(direction), strict, rank
 
 
 def is_separable(z: ArrayLike) -> bool:
@@ -201,14 +210,13 @@ def is_separable(z: ArrayLike) -> bool:
 
 def _refuse_separable(z: Floats) -> None:
     if z.ndim == 1 or z.shape[1] == 1:
-        signs = np.unique(np.sign(z))
-        rank = int(np.any(signs))
-        direction = None if {-1.0, 1.0} <= set(signs) or not rank else np.array([signs.sum()])
+        signs = set(np.sign(z).ravel())
+        rank, strict = int(signs != {0.0}), 0.0 not in signs
+        direction = np.array([sum(signs)]) if rank and not {-1.0, 1.0} <= signs else None
     else:
-        direction, rank = _separating_direction(z)
+        direction, strict, rank = _separating_direction(z)
     if direction is not None:
-        m = z @ direction if z.ndim == 2 else z * direction
-        kind = "separable" if m.min() > 1e-9 * np.abs(m).max() else "quasi-separable"
+        kind = "separable" if strict else "quasi-separable"
         raise ValueError(
             f"z: got {kind} data, w.z_i >= 0 for all i along w = "
             f"{np.round(direction, 6).tolist()}, so the loss has no minimiser; overlapping classes "
@@ -377,7 +385,7 @@ def global_step_size(z: ArrayLike, weights: ArrayLike | None = None) -> float:
     forces = top * np.concatenate([near[:-1], far])
     curve = step_size(forces)
     tolerance = {"xatol": 1e-9 * top}
-    best = critical_step_size(rows, p)
+    best = critical_step_size(z, weights)
     dips = 1 + np.flatnonzero((curve[1:-1] <= curve[:-2]) & (curve[1:-1] <= curve[2:]))
     for i in dips[curve[dips] < min(best, 1.001 * curve.min())]:
         bounds = (forces[i - 1], forces[i + 1])
