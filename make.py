@@ -142,7 +142,7 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     process = start(
         command,
-        env=environment(**more),
+        env=environment(NO_COLOR="1", **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -165,7 +165,7 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
                         break
                     out.write(line)
                     out.flush()
-                    latest = re.sub(r"\x1b\[[0-9;]*m", "", line).strip() or latest
+                    latest = line.split(" (from ")[0].strip() or latest
                 except queue.Empty:
                     pass
                 seconds = time.monotonic() - began
@@ -173,9 +173,10 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
                     told = seconds
                     width = shutil.get_terminal_size().columns - 1
                     text = f"  {label} {seconds:4.0f} s  {latest}"[:width]
-                    say(text) if not terminal else print(
-                        "\r\x1b[K" + text, end="", flush=True
-                    )
+                    if terminal:
+                        print("\r\x1b[K" + text, end="", flush=True)
+                    else:
+                        say(text)
         return process.wait()
     finally:
         finish(process)
@@ -285,9 +286,7 @@ def _make_environment(venv: Path, lock: Path) -> None:
     say("  the library, from lib/")
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages_folder = Path(
-        subprocess.check_output(
-            [str(python), "-c", where], text=True, env=environment()
-        ).strip()
+        subprocess.check_output([str(python), "-c", where], text=True, env=environment()).strip()
     )
     # A path relative to the folder: ASCII whatever the checkout's own path is.
     link = os.path.relpath(ROOT / "lib", packages_folder.resolve())
@@ -458,9 +457,7 @@ def find_chromium() -> Path:
             return Path(found)
     variables = {key.lower(): value for key, value in os.environ.items()}
     for place in USUAL_PLACES:
-        filled = re.sub(
-            r"\{(.*?)\}", lambda m: variables.get(m[1].lower(), "/nowhere"), place
-        )
+        filled = re.sub(r"\{(.*?)\}", lambda m: variables.get(m[1].lower(), "/nowhere"), place)
         if Path(filled).is_file():
             return Path(filled)
     stop(

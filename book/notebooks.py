@@ -191,9 +191,7 @@ def read(path: Path) -> Notebook:
 
 def write_whole(path: Path, text: str) -> None:
     """Replace a file in one step: at every moment it is the old one or the new one."""
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-    )
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with open(handle, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -664,9 +662,7 @@ def record(name: str, seconds: float, probed: dict[str, str]) -> None:
         **probed,
     }
     runs = {
-        path: entry
-        for path, entry in stored.get("notebooks", {}).items()
-        if (ROOT / path).exists()
+        path: entry for path, entry in stored.get("notebooks", {}).items() if (ROOT / path).exists()
     }
     runs[name] = {
         "seconds": seconds,

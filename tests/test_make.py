@@ -222,9 +222,7 @@ def test_interrupted_setup_is_noticed_and_done_again(root: Path, how: int) -> No
     there = load(root)
     mark = root / ".venv" / "optdyn-mark"
     script = [sys.executable, "make.py", "setup"]
-    first = subprocess.Popen(
-        script, cwd=root, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    first = subprocess.Popen(script, cwd=root, stdout=subprocess.DEVNULL, start_new_session=True)
     wait_for(lambda: mark.exists() and there.venv_python().exists())
     os.killpg(first.pid, how) if how == signal.SIGINT else first.send_signal(how)
     assert first.wait(20) != 0
@@ -237,10 +235,7 @@ def test_interrupted_setup_is_noticed_and_done_again(root: Path, how: int) -> No
 
 def test_two_setups_at_once_are_one(root: Path) -> None:
     script = [sys.executable, "make.py", "setup"]
-    both = [
-        subprocess.Popen(script, cwd=root, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    both = [subprocess.Popen(script, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = sorted((process.communicate()[0] for process in both), key=len)
     assert [process.returncode for process in both] == [0, 0]
     assert "busy with the set-up" in said[0] and "Set up in" not in said[0]
@@ -383,9 +378,7 @@ def test_second_build_waits_for_the_first(site: Path) -> None:
 
 def test_real_build_fails_on_a_warning(root: Path) -> None:
     (root / "_config.yml").write_text(
-        "title: Small\n"
-        "only_build_toc_files: true\n"
-        "execute: {execute_notebooks: 'off'}\n"
+        "title: Small\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
     )
     (root / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (root / "index.md").write_text("# Small\n\n[nowhere](nowhere.md)\n")
@@ -418,9 +411,7 @@ def get(port: int, path: str) -> tuple[int, str, bytes]:
     return answer.status, kind, body
 
 
-def test_taken_port_leads_to_the_next(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_taken_port_leads_to_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "index.html").write_text("hello")
     (tmp_path / "a.js").write_text("1")
     with socket.create_server(("127.0.0.1", 0)) as other:

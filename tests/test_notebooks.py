@@ -53,9 +53,7 @@ def test_figure_data_is_within_its_budget(path: Path) -> None:
         if "text/html" in output.get("data", {})
     ]
     script = r'<script type="application/json">(.*?)</script>'
-    sizes = [
-        len(found.encode()) for found in re.findall(script, "".join(pages), re.DOTALL)
-    ]
+    sizes = [len(found.encode()) for found in re.findall(script, "".join(pages), re.DOTALL)]
     assert max(sizes, default=0) <= 300_000
     assert sum(sizes) <= 900_000
 
@@ -103,9 +101,7 @@ SMALL_LIBRARY = {
     "second": SECOND,
     "third": "def h(x):\n    return 3 * x\n",
 }
-SMALL_LOCK = (
-    "altair==6.3.0 \\\n    --hash=sha256:00\njax==0.10.2\nnumpy==2.4.6\nruff==1\n"
-)
+SMALL_LOCK = "altair==6.3.0 \\\n    --hash=sha256:00\njax==0.10.2\nnumpy==2.4.6\nruff==1\n"
 
 
 def tool_of(root: Path) -> ModuleType:
@@ -124,9 +120,7 @@ def small_notebook(*cells: str | tuple[str, list[str]]) -> nbformat.NotebookNode
     nb.cells.append(nbformat.v4.new_markdown_cell("# Small"))
     for cell in cells:
         source, tags = (cell, []) if isinstance(cell, str) else cell
-        nb.cells.append(
-            nbformat.v4.new_code_cell(source, metadata={"tags": tags} if tags else {})
-        )
+        nb.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags} if tags else {}))
     return nb
 
 
@@ -279,9 +273,7 @@ def test_setup_cell(small_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_setup_cell_runs_and_prints_nothing(tmp_path: Path) -> None:
     source = notebooks.plain_python(notebooks.setup_source(BOOK_CHAPTER))
     code = f"{source}\nassert jax.numpy.zeros(()).dtype == 'float64'\nprint('ran')"
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
-    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert (ran.stdout, ran.stderr) == ("ran\n", "")
 
 
@@ -358,18 +350,14 @@ def _output(kind: str, data: dict[str, str], **metadata: object) -> object:
         (None, ["nbval-check-output"], "has no output"),
         (_output("execute_result", {"text/plain": "<f at 0x7f0011223344>"}), [], "run"),
         (
-            _output(
-                "display_data", {"text/html": '<div id="altair-viz-0123456789ab">'}
-            ),
+            _output("display_data", {"text/html": '<div id="altair-viz-0123456789ab">'}),
             [],
             "differs from run to run",
         ),
     ],
     ids=["stderr", "error", "widget", "claim", "empty check", "address", "random id"],
 )
-def test_outputs_that_are_refused(
-    output: object, tags: list[str], complaint: str
-) -> None:
+def test_outputs_that_are_refused(output: object, tags: list[str], complaint: str) -> None:
     nb = small_notebook(("1", tags))
     nb.cells[1].outputs = [output] if output else []
     (found,) = notebooks.output_problems(nb)
@@ -405,9 +393,7 @@ def run_tool(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_execute_renews_good_notebooks_and_leaves_bad_ones(small_book: Path) -> None:
     good, bad = small_book / NOTEBOOK, small_book / "chapters" / "cycles" / "2.ipynb"
-    nbformat.write(
-        small_notebook("import os", "1 / 0", "print(os.environ['OPTDYN_BOOK'])"), bad
-    )
+    nbformat.write(small_notebook("import os", "1 / 0", "print(os.environ['OPTDYN_BOOK'])"), bad)
     was = bad.read_bytes()
     ran = run_tool(small_book, "execute")
     assert ran.returncode == 1, ran.stdout + ran.stderr
