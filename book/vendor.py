@@ -1,9 +1,10 @@
-"""Renew the third-party files of book/vendored, or check them against their recorded hashes.
+"""Renew the third-party files of book/vendored, or check them by their hashes.
 
-    python book/vendor.py            fetch, write, print the hashes (needs npm and vl-convert-python)
-    python book/vendor.py --check    compare the committed files with the table in book/vendored/README.md
+    python book/vendor.py            fetch, write, print the hashes
+    python book/vendor.py --check    compare the files with their recorded hashes
 
-The site serves every script and font itself. What it serves is fixed here: a package, its version, the files taken from it.
+The site serves every script and font itself. What it serves is fixed here: a package,
+its version, the files taken from it. Fetching needs npm and vl-convert-python.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 VENDORED = Path(__file__).resolve().parent / "vendored"
@@ -30,39 +32,32 @@ VEGA = {
     "lodash.debounce": "4.0.8",
 }
 
-MATHJAX_EXTENSIONS = (
-    "boldsymbol",
-    "braket",
-    "cancel",
-    "cases",
-    "color",
-    "enclose",
-)  # loaded by MathJax when a formula asks
-FONTS = {
-    f"source-serif-4-{script}-wght-{style}.woff2": f"source-serif-4-{script}-{style}.woff2"
-    for script in ("latin", "latin-ext", "greek")
-    for style in ("normal", "italic")
-}
-NOT_BUNDLED = {
-    "yargs",
-    "yargs-parser",
-    "y18n",
-    "cliui",
-    "escalade",
-    "get-caller-file",
-    "string-width",
-    "strip-ansi",
-    "wrap-ansi",
+# loaded by MathJax when a formula asks for them
+MATHJAX_EXTENSIONS = ("boldsymbol", "braket", "cancel", "cases", "color", "enclose")
+FONTS = [
+    (script, style) for script in ("latin", "latin-ext", "greek") for style in ("normal", "italic")
+]
+# packages that npm installs with Vega and that are not part of what a browser runs
+NOT_BUNDLED = [
     "ansi-regex",
     "ansi-styles",
-    "emoji-regex",
-    "get-east-asian-width",
+    "cliui",
     "commander",
+    "emoji-regex",
+    "escalade",
+    "get-caller-file",
+    "get-east-asian-width",
     "iconv-lite",
     "rw",
     "safer-buffer",
+    "string-width",
+    "strip-ansi",
     "vega-typings",
-}  # command-line helpers and types of the same packages, not part of the browser bundle
+    "wrap-ansi",
+    "y18n",
+    "yargs",
+    "yargs-parser",
+]
 
 
 def digest(path: Path) -> str:
@@ -70,19 +65,15 @@ def digest(path: Path) -> str:
 
 
 def run(*command: str, cwd: Path) -> str:
-    return subprocess.run(
-        command, cwd=cwd, check=True, text=True, stdout=subprocess.PIPE
-    ).stdout
+    return subprocess.run(command, cwd=cwd, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
-def npm_package(name: str, version: str, work: Path) -> Path:
+def npm_package(name: str, number: str, work: Path) -> Path:
     """Unpack one npm package below `work` and return its folder."""
     folder = work / name.replace("/", "_")
     folder.mkdir()
     archive = (
-        run("npm", "pack", "--silent", f"{name}@{version}", cwd=folder)
-        .strip()
-        .splitlines()[-1]
+        run("npm", "pack", "--silent", f"{name}@{number}", cwd=folder).strip().splitlines()[-1]
     )
     shutil.unpack_archive(folder / archive, folder)
     return folder / "package"
@@ -109,70 +100,63 @@ def fonts(work: Path, out: Path) -> None:
     package = npm_package("@fontsource-variable/source-serif-4", SOURCE_SERIF, work)
     target = out / "fonts"
     target.mkdir()
-    for source, name in FONTS.items():
-        shutil.copy(package / "files" / source, target / name)
+    for script, style in FONTS:
+        source = package / "files" / f"source-serif-4-{script}-wght-{style}.woff2"
+        shutil.copy(source, target / f"source-serif-4-{script}-{style}.woff2")
     shutil.copy(package / "LICENSE", target / "LICENSE")
 
 
 def vega(work: Path, out: Path) -> None:
     import vl_convert
 
-    if vl_convert.__version__ != VL_CONVERT.removesuffix(".post1"):
+    if (installed := version("vl-convert-python")) != VL_CONVERT:
         sys.exit(
-            f"vendor.py: vl-convert-python {VL_CONVERT} is wanted, {vl_convert.__version__} is installed; change one of them"
+            f"vendor.py: vl-convert-python {VL_CONVERT} is wanted and {installed} is "
+            "installed. Install the one or write the other into this file."
         )
     target = out / "vega"
     target.mkdir()
     snippet = "window.vegaEmbed=vegaEmbed;window.vega=vega;window.vegaLite=vegaLite;"
     body = vl_convert.javascript_bundle(snippet, vl_version=VEGA_LITE)
-    versions = ", ".join(f"{name} {version}" for name, version in VEGA.items())
-    # the bundle declares top-level names such as `n` and `t`: a function of its own keeps them out of the page
-    text = f"/* {versions}; licences in LICENSE beside this file */\n(function(){{\n{body}\n}})();\n"
+    versions = ", ".join(f"{name} {number}" for name, number in VEGA.items())
+    # the bundle declares top-level names such as `n` and `t`: a function keeps them in
+    notice = f"/* {versions}; licences in LICENSE beside this file */"
+    text = f"{notice}\n(function(){{\n{body}\n}})();\n"
     (target / "vega-bundle.js").write_text(text, encoding="utf8", newline="\n")
+    licences = vega_licences(work / "licences")
+    (target / "LICENSE").write_text(licences, encoding="utf8", newline="\n")
 
-    folder = work / "vega"
+
+def vega_licences(folder: Path) -> str:
+    """The licences of all packages in the bundle; a text they share comes once."""
     folder.mkdir()
     (folder / "package.json").write_text("{}")
-    run(
-        "npm",
-        "install",
-        "--silent",
-        "--no-audit",
-        "--no-fund",
-        "--ignore-scripts",
-        *(f"{n}@{v}" for n, v in VEGA.items()),
-        cwd=folder,
-    )
-    parts = []
+    packages = [f"{name}@{number}" for name, number in VEGA.items()]
+    options = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"]
+    run("npm", "install", *options, *packages, cwd=folder)
+    titles: dict[str, list[str]] = {}
     for manifest in sorted((folder / "node_modules").glob("*/package.json")):
         about = json.loads(manifest.read_text("utf8"))
-        name = about["name"]
-        if name in NOT_BUNDLED:
+        if about["name"] in NOT_BUNDLED:
             continue
-        texts = sorted(
-            p
-            for p in manifest.parent.iterdir()
-            if p.name.lower().startswith(("license", "licence", "copying"))
-        )
-        licence = (
-            texts[0].read_text("utf8").strip()
-            if texts
-            else f"(the package names its licence and ships no text: {about.get('license')})"
-        )
-        parts.append((f"{name} {about['version']}", about.get("license", ""), licence))
-    # packages that share a text word for word are listed together
-    grouped: dict[str, list[str]] = {}
-    for title, kind, licence in parts:
-        grouped.setdefault(licence, []).append(f"{title} ({kind})")
-    blocks = [
-        "vega-bundle.js holds these packages, each under the licence printed below it."
-    ]
-    blocks += [
-        ", ".join(titles) + "\n\n" + licence for licence, titles in grouped.items()
-    ]
-    (target / "LICENSE").write_text(
-        ("\n\n" + "-" * 80 + "\n\n").join(blocks) + "\n", encoding="utf8", newline="\n"
-    )
+        files = sorted(manifest.parent.glob("[Ll][Ii][Cc][Ee][Nn][CSEcse]*"))
+        if not files:
+            sys.exit(f"vendor.py: {about['name']} ships no licence text")
+        title = f"{about['name']} {about['version']} ({about['license']})"
+        titles.setdefault(files[0].read_text("utf8").strip(), []).append(title)
+    head = "vega-bundle.js holds these packages, each under the licence printed below it."
+    blocks = [", ".join(names) + "\n\n" + text for text, names in titles.items()]
+    return ("\n\n" + "-" * 80 + "\n\n").join([head, *blocks]) + "\n"
+
+
+README = """# Third-party files
+
+The site serves these itself; no page asks another host for anything. Written by
+`python book/vendor.py`, which fetches the packages again; with `--check` it compares
+the files with this table, and so does a test. Nothing here is edited by hand.
+
+| file | origin | licence | SHA-256 |
+|---|---|---|---|"""
 
 
 def readme(out: Path) -> str:
@@ -188,23 +172,11 @@ def readme(out: Path) -> str:
             "BSD-3-Clause, ISC, MIT",
         ),
     }
-    lines = [
-        "# Third-party files",
-        "",
-        "The site serves these itself; no page asks another host for anything. Written by `python book/vendor.py`, which fetches",
-        "the packages again; `python book/vendor.py --check`, and a test, compare the files with this table. Nothing here is edited by hand.",
-        "",
-        "| file | origin | licence | SHA-256 |",
-        "|---|---|---|---|",
-    ]
-    for path in sorted(
-        p for p in out.rglob("*") if p.is_file() and p.name != "README.md"
-    ):
+    lines = [README]
+    for path in sorted(p for p in out.rglob("*") if p.is_file() and p.name != "README.md"):
         name = path.relative_to(out)
         source, licence = origin[name.parts[0]]
-        lines.append(
-            f"| `{name.as_posix()}` | {source} | {licence} | `{digest(path)}` |"
-        )
+        lines.append(f"| `{name.as_posix()}` | {source} | {licence} | `{digest(path)}` |")
     return "\n".join(lines) + "\n"
 
 
@@ -219,21 +191,15 @@ def recorded(folder: Path = VENDORED) -> dict[str, str]:
 
 
 def differences(folder: Path = VENDORED) -> list[str]:
-    """What differs between the files and the record: one sentence each, none if all is well."""
+    """What differs between the files and the record, one sentence each."""
     known = recorded(folder)
     found = {
         p.relative_to(folder).as_posix(): p
         for p in folder.rglob("*")
         if p.is_file() and p != folder / "README.md"
     }
-    missing = [
-        f"{name} is recorded and not there"
-        for name in sorted(known.keys() - found.keys())
-    ]
-    extra = [
-        f"{name} is there and not recorded"
-        for name in sorted(found.keys() - known.keys())
-    ]
+    missing = [f"{name} is recorded and not there" for name in sorted(known.keys() - found.keys())]
+    extra = [f"{name} is there and not recorded" for name in sorted(found.keys() - known.keys())]
     changed = [
         f"{name} differs from its recorded hash"
         for name in sorted(known.keys() & found.keys())
@@ -244,9 +210,7 @@ def differences(folder: Path = VENDORED) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--check", action="store_true", help="compare only; fetch nothing"
-    )
+    parser.add_argument("--check", action="store_true", help="compare only; fetch nothing")
     if not parser.parse_args().check:
         with tempfile.TemporaryDirectory() as name:
             work, out = Path(name) / "work", Path(name) / "vendored"

@@ -1,5 +1,8 @@
-"""The glue between Jupyter Book and this book: its own files instead of other hosts', scripts only where a page needs them, and
-a gate that stops the build if a page would still ask another host for anything."""
+"""The glue between Jupyter Book and this book.
+
+Pages load the book's own files in place of other hosts', and scripts only where they
+need them. A gate stops the build if a page would still ask another host for anything.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,24 @@ from sphinx.errors import SphinxError
 
 HERE = Path(__file__).resolve().parent
 BOOK = HERE.parent
+LIBRARY = BOOK.parent / "lib" / "optdyn"
 
 os.environ.setdefault("OPTDYN_BOOK", "1")
 
 
-# -- configuration ----------------------------------------------------------------------------------------------------------------
+# -- configuration ---------------------------------------------------------------------
 
 
 def configure(app, config):
-    root = Path(app.srcdir)
-    static = [BOOK / "_static", BOOK / "vendored"]
-    static += [
-        p
-        for p in (
-            BOOK.parent / "lib/optdyn/explore.js",
-            BOOK.parent / "lib/optdyn/explore.css",
-        )
-        if p.exists()
+    # Here and not in _config.yml: Jupyter Book loads every script that it finds in a
+    # static folder on every page.
+    static = [
+        BOOK / "_static",
+        BOOK / "vendored",
+        LIBRARY / "explore.js",
+        LIBRARY / "explore.css",
     ]
-    config.html_static_path += [
-        str(p) for p in static
-    ]  # here and not in _config.yml: Jupyter Book loads each script it finds there
+    config.html_static_path += [str(path) for path in static]
     config.templates_path.insert(0, str(HERE / "templates"))
     config.html_sidebars = {
         "**": ["brand.html", "search-button-field.html", "sbt-sidebar-nav.html"]
@@ -44,40 +44,37 @@ def configure(app, config):
         primary_sidebar_end=[],
         use_fullscreen_button=False,
     )
-    for listeners in (
-        app.events.listeners.values()
-    ):  # Jupyter Book loads sphinx-thebe on every page, twice, from another host
-        listeners[:] = [
-            one
-            for one in listeners
-            if not one.handler.__module__.startswith("sphinx_thebe")
-        ]
-    app.registry.css_files[:] = [
-        css for css in app.registry.css_files if css[0] != "sphinx-thebe.css"
-    ]
-    config.mathjax_path = "mathjax/tex-chtml.js"  # relative to _static, as all below
-    config.mathjax3_config = {
-        **(config.mathjax3_config or {}),
-        "options": {
-            **(config.mathjax3_config or {}).get("options", {}),
-            "processHtmlClass": "tex2jax_process|mathjax_process|math|output_area",
-            "enableMenu": False,  # its entries need files that are not here, and it makes every formula a tab stop
-        },
-    }
     config.nb_ipywidgets_js = {}  # no live widgets in a page
+    mathematics(config)
     repository(config)
+    without_thebe(app)
     try:
-        bookpages.generate(root)
+        bookpages.generate(Path(app.srcdir))
     except ValueError as error:
         raise SphinxError(str(error)) from None
 
 
+def mathematics(config):
+    config.mathjax_path = "mathjax/tex-chtml.js"  # relative to _static
+    settings = dict(config.mathjax3_config or {})
+    settings["options"] = {
+        **settings.get("options", {}),
+        "processHtmlClass": "tex2jax_process|mathjax_process|math|output_area",
+        # the menu's entries need files that are not here, and it makes every formula
+        # a stop of the Tab key
+        "enableMenu": False,
+    }
+    config.mathjax3_config = settings
+
+
 def repository(config):
-    """Switch what needs the repository's address on or off; OPTDYN_REPOSITORY stands in for the setting in tests."""
+    """Switch what needs the repository's address on or off.
+
+    The environment variable OPTDYN_REPOSITORY stands in for the setting.
+    """
     options = config.html_theme_options
-    address = os.environ.get(
-        "OPTDYN_REPOSITORY", options.get("repository_url") or ""
-    ).rstrip("/")
+    setting = options.get("repository_url") or ""
+    address = os.environ.get("OPTDYN_REPOSITORY", setting).rstrip("/")
     if address:
         options.update(repository_url=address, use_repository_button=True)
     else:
@@ -86,10 +83,24 @@ def repository(config):
     config.html_context["optdyn_repository"] = address
 
 
-# -- pages ------------------------------------------------------------------------------------------------------------------------
+def without_thebe(app):
+    """Take out sphinx-thebe, which Jupyter Book always loads, from another host."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [
+            one
+            for one in listeners
+            if not one.handler.__module__.startswith("sphinx_thebe")
+        ]
+    app.registry.css_files[:] = [
+        style for style in app.registry.css_files if style[0] != "sphinx-thebe.css"
+    ]
+
+
+# -- pages -----------------------------------------------------------------------------
 
 
 def dress(app, pagename, templatename, context, doctree):
+    """Give a page its style and scripts, and mend what hinders screen readers."""
     body = context.get("body") or ""
     app.add_css_file("book.css", priority=800)
     app.add_js_file("book.js", loading_method="defer", priority=800)
@@ -97,39 +108,39 @@ def dress(app, pagename, templatename, context, doctree):
         app.add_css_file("explore.css", priority=801)
         app.add_js_file("vega/vega-bundle.js", loading_method="defer", priority=801)
         app.add_js_file("explore.js", loading_method="defer", priority=802)
-    if (
-        "citation-list" in body
-    ):  # roles that docutils gives to bibliographies and that their children do not match
-        for role in (' role="list"', ' role="doc-biblioentry"', ' role="doc-backlink"'):
-            body = body.replace(role, "")
-    # the label would hide from a screen reader what stands there to be read
-    context["body"] = body.replace(
-        '<summary aria-label="Toggle hidden content">', "<summary>"
-    )
+    if "citation-list" in body:
+        # docutils gives bibliographies roles that their children do not match
+        for role in ("list", "doc-biblioentry", "doc-backlink"):
+            body = body.replace(f' role="{role}"', "")
+    # this label would hide from a screen reader what stands there to be read
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    context["body"] = body
 
 
 def once(app, pagename, templatename, context, doctree):
-    """Jupyter Book writes the toggle button's setting twice, as a `var` that may stand once."""
+    """Drop repeated inline scripts: the toggle button's setting comes twice."""
+    if "script_files" not in context:
+        return
     seen, kept = set(), []
-    for script in context.get("script_files", []):
+    for script in context["script_files"]:
         body = (getattr(script, "attributes", None) or {}).get("body")
-        if body and body in seen:
-            continue
+        if not body or body not in seen:
+            kept.append(script)
         seen.add(body)
-        kept.append(script)
-    if "script_files" in context:
-        context["script_files"][:] = kept
+    context["script_files"][:] = kept
 
 
 def run_line(app, pagename, templatename, context, doctree):
-    """Under the title of a notebook's page: where to run it."""
+    """Say under the title of a notebook's page where it can be run."""
     if context.get("page_source_suffix") != ".ipynb" or pagename == app.config.root_doc:
         return
     pathto = context["pathto"]
-    places = []
-    for group in context.get("header_buttons", ()):
-        if group.get("label") == "launch-buttons":
-            places += [(button["text"], button["url"]) for button in group["buttons"]]
+    places = [
+        (button["text"], button["url"])
+        for group in context.get("header_buttons", ())
+        if group.get("label") == "launch-buttons"
+        for button in group["buttons"]
+    ]
     if address := context.get("optdyn_repository"):
         branch = app.config.html_theme_options.get("repository_branch") or "main"
         places.append(("GitHub", f"{address}/blob/{branch}/{pagename}.ipynb"))
@@ -138,19 +149,14 @@ def run_line(app, pagename, templatename, context, doctree):
     line = (
         '<p class="optdyn-run">Run this page: '
         + (f"open it on {where}; or " if where else "")
-        + f'<a href="{source}" download>download the notebook</a>, or take <code>{pagename}.ipynb</code> in '
+        + f'<a href="{source}" download>download the notebook</a>, '
+        + f"or take <code>{pagename}.ipynb</code> in "
         + f'<a href="{pathto("book/how_to_read")}#run">a local copy</a>.</p>'
     )
     context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
 
 
-def front_door(app, exception):
-    """An index.html at the top of the site that leads to the first page."""
-    if exception or app.builder.name != "html" or app.config.root_doc == "index":
-        return
-    first, title = f"{app.config.root_doc}.html", app.config.html_title
-    (Path(app.outdir) / "index.html").write_text(
-        f"""<!DOCTYPE html>
+FRONT_DOOR = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -161,50 +167,56 @@ def front_door(app, exception):
 </head>
 <body><main><h1>{title}</h1><p><a href="{first}">Open the book</a></p></main></body>
 </html>
-""",
-        encoding="utf8",
-    )
+"""
 
 
-# -- the gate ---------------------------------------------------------------------------------------------------------------------
+def front_door(app, exception):
+    """Write an index.html at the top of the site that leads to the first page."""
+    root = app.config.root_doc
+    if exception or app.builder.name != "html" or root == "index":
+        return
+    text = FRONT_DOOR.format(first=f"{root}.html", title=app.config.html_title)
+    (Path(app.outdir) / "index.html").write_text(text, encoding="utf8")
 
-OUTSIDE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//", re.I)
-FETCHED = {
-    "script": ("src",),
-    "img": ("src", "srcset"),
-    "iframe": ("src",),
-    "source": ("src", "srcset"),
-    "video": ("src", "poster"),
+
+# -- the gate --------------------------------------------------------------------------
+
+FETCHED = {  # what a browser fetches by itself: tag, attributes
     "audio": ("src",),
-    "track": ("src",),
-    "embed": ("src",),
-    "object": ("data",),
-    "image": ("href", "xlink:href"),
-    "use": ("href", "xlink:href"),
-    "input": ("src",),
     "base": ("href",),
+    "embed": ("src",),
+    "iframe": ("src",),
+    "image": ("href", "xlink:href"),
+    "img": ("src", "srcset"),
+    "input": ("src",),
+    "object": ("data",),
+    "script": ("src",),
+    "source": ("src", "srcset"),
+    "track": ("src",),
+    "use": ("href", "xlink:href"),
+    "video": ("src", "poster"),
 }
-NOT_FETCHED = {
+# a <link> of another relation than these is fetched
+LINKS = {
+    "alternate",
+    "author",
     "canonical",
+    "index",
+    "license",
     "next",
     "prev",
-    "license",
-    "author",
-    "alternate",
     "search",
-    "index",
-    "help",
-    "me",
 }
-STYLE_URL = re.compile(
-    r"""(?:url\(\s*['"]?|@import\s+['"])((?:https?:)?//[^'")\s]+)""", re.I
-)
-SCRIPT_URL = re.compile(
-    r"""(?:cdn\.jsdelivr\.net|unpkg\.com|cdnjs\.cloudflare\.com|esm\.sh|esm\.run|cdn\.skypack\.dev)[^"'\s]*"""
-    r"""|(?:import|importScripts|fetch)\s*\(?\s*["'](?:https?:)?//[^"']+|from\s*["'](?:https?:)?//[^"']+""",
+OUTSIDE = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:)?//", re.I)
+URL = r"(?:https?:)?//[^\"')\s]+"
+STYLE = re.compile(rf"(?:url\(\s*[\"']?|@import\s+[\"']){URL}", re.I)
+SCRIPT = re.compile(
+    r"(?:cdn\.jsdelivr|unpkg|cdnjs\.cloudflare|esm|cdn\.skypack)\.\w+/[^\"'\s]*"
+    rf"|(?:\bimport|importScripts|fetch)\s*\(?\s*[\"']{URL}"
+    rf"|\bfrom\s*[\"']{URL}",
     re.I,
 )
-DATA_URL = re.compile(r'"url"\s*:\s*"(?:https?:)?//[^"]+"', re.I)
+DATA = re.compile(rf'"url"\s*:\s*"{URL}', re.I)
 
 
 class _Fetches(HTMLParser):
@@ -213,57 +225,42 @@ class _Fetches(HTMLParser):
     def __init__(self):
         super().__init__()
         self.found: list[str] = []
-        self.inside = ""
+        self.inside = None
 
     def handle_starttag(self, tag, attrs):
         values = {name: value or "" for name, value in attrs}
-        where = [
-            (name, values[name]) for name in FETCHED.get(tag, ()) if name in values
-        ]
-        if (
-            tag == "link"
-            and not set(values.get("rel", "").lower().split()) & NOT_FETCHED
-        ):
-            where.append(("href", values.get("href", "")))
-        for name, value in where:
-            pieces = (
-                [p.split()[0] for p in value.split(",") if p.split()]
-                if name == "srcset"
-                else [value]
-            )
+        names = FETCHED.get(tag, ())
+        if tag == "link" and not LINKS & set(values.get("rel", "").lower().split()):
+            names = ("href",)
+        for name in names:
+            value = values.get(name, "")
+            parts = value.split(",") if name == "srcset" else [value]
             self.found += [
-                f'<{tag} {name}="{piece}">' for piece in pieces if OUTSIDE.match(piece)
+                f'<{tag} {name}="{p.strip()}">' for p in parts if OUTSIDE.match(p)
             ]
-        self.found += [
-            f'style="...{url}"' for url in STYLE_URL.findall(values.get("style", ""))
-        ]
+        self._search(STYLE, values.get("style", ""), "a style attribute")
         if tag == "script":
-            kind = values.get("type", "").lower()
-            self.inside = "data" if "json" in kind else "script"
+            self.inside = DATA if "json" in values.get("type", "").lower() else SCRIPT
         elif tag == "style":
-            self.inside = "style"
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.inside = ""
+            self.inside = STYLE
 
     def handle_endtag(self, tag):
         if tag in ("script", "style"):
-            self.inside = ""
+            self.inside = None
 
     def handle_data(self, data):
         if self.inside:
-            pattern = {"script": SCRIPT_URL, "style": STYLE_URL, "data": DATA_URL}[
-                self.inside
-            ]
-            self.found += [
-                f"in a {self.inside} block: {m.group(0)[:100]}"
-                for m in pattern.finditer(data)
-            ]
+            self._search(self.inside, data, "a script or style in the page")
+
+    def _search(self, pattern, text, where):
+        self.found += [f"{where}: {m.group(0)[:100]}" for m in pattern.finditer(text)]
 
 
 def outside_fetches(page: str) -> list[str]:
-    """What an HTML page would fetch from another host: scripts, styles, fonts, images, frames, data. Links do not count."""
+    """What an HTML page would fetch from another host, one line each.
+
+    Scripts, styles, fonts, images, frames and chart data count; links do not.
+    """
     parser = _Fetches()
     parser.feed(page)
     parser.close()
@@ -271,24 +268,20 @@ def outside_fetches(page: str) -> list[str]:
 
 
 def gate(app, exception):
+    """Fail the build if a page or a style sheet would ask another host for anything."""
     if exception or app.builder.format != "html":
         return
     out = Path(app.outdir)
     bad = []
     for path in sorted(out.rglob("*.html")):
-        bad += [
-            f"{path.relative_to(out)}: {found}"
-            for found in outside_fetches(path.read_text("utf8"))
-        ]
+        found = outside_fetches(path.read_text("utf8"))
+        bad += [f"{path.relative_to(out)}: {line}" for line in found]
     for path in sorted(out.rglob("*.css")):
-        bad += [
-            f"{path.relative_to(out)}: {url}"
-            for url in STYLE_URL.findall(path.read_text("utf8"))
-        ]
+        found = STYLE.findall(path.read_text("utf8"))
+        bad += [f"{path.relative_to(out)}: {line}" for line in found]
     if bad:
-        raise SphinxError(
-            "the site would ask other hosts for:\n  " + "\n  ".join(bad[:20])
-        )
+        list_ = "\n  ".join(bad[:20])
+        raise SphinxError(f"the site would ask other hosts for:\n  {list_}")
 
 
 def setup(app):
