@@ -424,7 +424,8 @@ def problems(path: Path) -> Iterator[str]:
 PROBE = """\
 import json as _json, jax as _jax, jax.numpy as _jnp, numpy as _np
 _device = _jax.devices()[0]
-print(_json.dumps(dict(device=f"{_device.platform}: {_device.device_kind}",
+_names = dict.fromkeys([_device.platform, _device.device_kind])
+print(_json.dumps(dict(device=": ".join(_names),
     dtype=str(_jnp.zeros(()).dtype), jax=_jax.__version__, numpy=_np.__version__)))
 """
 
