@@ -50,9 +50,9 @@ def real(name: str, value: Any, *, finite: bool = True) -> Any:
             f"convert them with numpy.asarray(..., float) first."
         )
     if finite and not is_traced(value):
-        bad = np.argwhere(~np.isfinite(value))
-        if bad.size:
-            index = tuple(int(i) for i in bad[0])
+        bad = ~np.isfinite(value)
+        if bad.any():
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
             where = f" at index {list(index)}" if index else ""
             raise ValueError(
                 f"{name}: got {value[index]}{where}, all values must be finite; "

@@ -274,10 +274,11 @@ def two_cycles(force: ArrayLike, z: ArrayLike, weights: ArrayLike | None = None)
     rows = arguments.line(rows)
     top = logistic.max_force(rows, p)
     forces: Floats = arguments.real("force", force).astype(float)
-    if not ((forces > 0) & (forces < top)).all():
+    wrong = forces[~((forces > 0) & (forces < top))]
+    if wrong.size or not forces.size:
         raise ValueError(
-            f"force: got values from {forces.min()} to {forces.max()}, all must be inside "
-            f"(0, {top}); take fractions of logistic.max_force(z, weights)."
+            f"force: got {wrong[0] if wrong.size else 'none'}, forces must be inside (0, {top}); "
+            f"take fractions of logistic.max_force(z, weights)."
         )
     low, high = ends = logistic.slope_inverse(np.stack([-forces, forces]), rows, p)
     m = ends[..., None] * rows
