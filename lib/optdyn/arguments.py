@@ -176,8 +176,8 @@ def host_data(z: Any, weights: Any = None) -> tuple[NDArray[np.float64], NDArray
     >>> host_data([2, 2, -1])
     (array([-1.,  2.]), array([0.33333333, 0.66666667]))
     """
-    not_traced(z=z, weights=weights)
     z, p = data(z, weights)
+    not_traced(z=z, weights=p)
     return distinct(z.astype(float), p)
 
 
