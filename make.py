@@ -266,7 +266,7 @@ def _make_environment(venv: Path, lock: Path) -> None:
     mark.write_text("begun\n", "utf-8")
 
     packages = len(re.findall(r"^[\w.-]+==", lock.read_text("utf-8"), re.MULTILINE))
-    say(f"Setting up {venv.name}: {packages} packages, about 1 GB, a few minutes.")
+    say(f"Setting up {venv.name}: {packages} packages, about 1.3 GB; a minute or a few.")
     log = ROOT / ".make" / "set-up.log"
     python = venv_python(venv)
     pip: list[str | Path] = [python, "-m", "pip", "--disable-pip-version-check"]
@@ -597,7 +597,11 @@ def lock(upgrade: bool) -> None:
 
 def clean(everything: bool) -> None:
     """Remove what the commands made; with --all the environment too."""
-    gone = [BUILD, *(ROOT / f".{tool}_cache" for tool in ("pytest", "mypy", "ruff"))]
+    gone = [
+        BUILD,
+        ROOT / "book" / "generated",
+        *(ROOT / f".{tool}_cache" for tool in ("pytest", "mypy", "ruff")),
+    ]
     gone += [ROOT / ".hypothesis", *([VENV] if everything else [])]
     if everything and VENV.exists() and not (VENV / "optdyn-mark").exists():
         stop(f"{VENV} was not made by this script, so it is left alone.")

@@ -469,10 +469,11 @@ def run_one(path: Path, result: Path) -> int:
             timeout=CELL_TIMEOUT,
             record_timing=False,
             store_widget_state=False,
+            shutdown_kernel="immediate",
             resources={"metadata": {"path": str(path.parent)}},
         )
         try:
-            with client.setup_kernel():
+            with client.setup_kernel(cleanup_kc=True):
                 for index, cell in enumerate(nb.cells):
                     print(f"cell {index + 1} of {len(nb.cells)}", flush=True)
                     client.execute_cell(cell, index)
@@ -515,6 +516,8 @@ class Progress:
         self.terminal = sys.stdout.isatty()
 
     def say(self, text: str) -> None:
+        if not self.terminal:
+            text = re.sub(r"\x1b\[[0-9;]*m", "", text)  # tracebacks come in colour
         with self.lock:
             print(("\r\x1b[K" if self.terminal else "") + text, flush=True)
 

@@ -108,7 +108,7 @@ def test_help_names_every_target_and_every_target_exists() -> None:
 
 def test_make_alone_shows_help_and_passes_arguments_on() -> None:
     def says(*words: str) -> str:
-        command = ["make", "-s", "-C", str(ROOT), f"PYTHON={sys.executable}", *words]
+        command = ["make", "-s", "-C", str(ROOT), f"PYTHON='{sys.executable}'", *words]
         return subprocess.check_output(command, text=True)
 
     assert "execute" in says() and says() == says("help")

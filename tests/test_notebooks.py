@@ -397,6 +397,7 @@ def test_execute_renews_good_notebooks_and_leaves_bad_ones(small_book: Path) -> 
     was = bad.read_bytes()
     ran = run_tool(small_book, "execute")
     assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "Parent appears" not in ran.stdout  # its kernel was ended in good order
     assert "ZeroDivisionError" in ran.stdout and "chapters/cycles/2.ipynb" in ran.stdout
     assert bad.read_bytes() == was
     tool = tool_of(small_book)
