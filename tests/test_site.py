@@ -1,0 +1,697 @@
+"""The built site, read as files and driven in Chromium.
+
+Every page is opened twice, in light on a desk and in dark on a phone, scrolled through until
+all figures are drawn, with the network closed but for the site's own host. What was seen is
+kept, and each test looks at one side of it. The checks that read files are functions of a
+folder, and a small bad site shows that each of them can fail.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import gzip
+import http.server
+import json
+import re
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_build" / "html"
+
+PAGE_BUDGET = 1_000_000  # bytes, compressed, without what pages share
+SHARED_BUDGET = 2_500_000  # bytes, compressed: scripts, styles and fonts of all pages together
+FIGURE_BUDGET, FIGURES_BUDGET = 300_000, 900_000  # bytes of data: one figure, one page
+ANSWER_BUDGET = 100  # ms from a key to a changed chart; a test fails at three times this
+PATIENCE = 1500  # ms before a chart counts as unmoved
+
+DESK = ("light", 1280)
+PHONE = ("dark", 390)
+
+
+def pages_of(site: Path) -> list[str]:
+    """The names of a site's pages, without those that belong to its machinery."""
+    found = (path.relative_to(site) for path in sorted(site.rglob("*.html")))
+    return [p.as_posix() for p in found if not p.parts[0].startswith("_")]
+
+
+# index.html at the top only leads on, and has a test of its own
+PAGES = [name for name in pages_of(SITE) if name != "index.html"] or ["book/index.html"]
+ARTICLES = [name for name in PAGES if name != "search.html"]
+FIGURES = [
+    name
+    for name in ARTICLES
+    if (SITE / name).exists() and 'class="optdyn-figure"' in (SITE / name).read_text("utf8")
+]
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (SITE / "index.html").exists():
+        pytest.fail("There is no site in _build/html; build it first: python make.py build")
+    return SITE
+
+
+# --- reading pages as files -----------------------------------------------------------
+
+
+class Document(HTMLParser):
+    """What the checks need to know of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.headings: list[int] = []
+        self.images: list[dict[str, str | None]] = []
+        self.figures: set[str] = set()
+        self.math = 0
+        self.language = self.title = ""
+        self._in_article = self._in_title = False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if "id" in values:
+            self.ids.append(values["id"] or "")
+        for name in ("href", "src"):
+            if values.get(name):
+                self.addresses.append(values[name])
+        if tag == "html":
+            self.language = values.get("lang") or ""
+        elif tag == "title" and not self.title:
+            self._in_title = True
+        elif tag == "article":
+            self._in_article = True
+        elif self._in_article and re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        elif tag == "img":
+            self.images.append(values)
+        classes = (values.get("class") or "").split()
+        self.math += "math" in classes
+        if "optdyn-figure" in classes:
+            self.figures.add(values.get("data-figure") or "")
+
+    def handle_endtag(self, tag):
+        if tag == "article":
+            self._in_article = False
+        elif tag == "title":
+            self._in_title = False
+
+    def handle_data(self, data):
+        if self._in_title:
+            self.title += data
+
+
+@functools.cache
+def document(path: Path) -> Document:
+    return Document(path.read_text("utf8"))
+
+
+def link_problems(site: Path) -> list[str]:
+    """Links, anchors, scripts and pictures that lead nowhere inside the site."""
+    problems = []
+    for name in pages_of(site):
+        for address in document(site / name).addresses:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
+            if not target.is_file():
+                problems.append(f"{name}: {address} leads to no file")
+            elif parts.fragment and target.suffix == ".html":
+                goal = document(target)
+                figure = parts.fragment.partition(".")[0]
+                state = "=" in parts.fragment and figure in goal.figures
+                if not state and unquote(parts.fragment) not in goal.ids:
+                    problems.append(f"{name}: {address} leads to no such place")
+    return sorted(set(problems))
+
+
+def text_problems(path: Path) -> list[str]:
+    """Faults of a page's structure."""
+    page = document(path)
+    problems = []
+    if page.language != "en":
+        problems.append("the language of the page is not stated")
+    if not page.title.strip():
+        problems.append("the page has no title")
+    if page.headings and (page.headings[0] != 1 or page.headings.count(1) != 1):
+        problems.append(f"the article does not have one h1, at its head: {page.headings}")
+    steps = zip(page.headings, page.headings[1:], strict=False)
+    problems += [f"an h{a} is followed by an h{b}" for a, b in steps if b > a + 1]
+    problems += [f"a picture without alt: {i.get('src')}" for i in page.images if "alt" not in i]
+    repeated = [name for name, count in Counter(page.ids).items() if count > 1]
+    problems += [f"the id {name!r} stands more than once" for name in repeated]
+    return problems
+
+
+def figure_sizes(path: Path) -> dict[str, int]:
+    """Bytes of the data that each figure of a page carries."""
+    text = path.read_text("utf8")
+    figures = re.finditer(
+        r'data-figure="([^"]*)"(?:(?!optdyn-figure).)*?'
+        r'<script type="application/json">(.*?)</script>',
+        text,
+        re.S,
+    )
+    return {
+        f"{m.start()} {m.group(1)}": len(json.dumps(json.loads(m.group(2)).get("tables")))
+        for m in figures
+    }
+
+
+def weight(path: Path) -> int:
+    return len(gzip.compress(path.read_bytes(), 6))
+
+
+# --- the browser ----------------------------------------------------------------------
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def serve(folder: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    yield from serve(site)
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Path) -> Iterator[Browser]:
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    ]
+    # Playwright's waiting tasks are greenlets. One that is collected while pytest parses a
+    # source to show a failure ends the whole run with a SystemError (CPython 3.11).
+    gc.disable()
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield made
+        made.close()
+    gc.enable()
+
+
+SCROLL_THROUGH = """async () => {
+  for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight / 2) {
+    scrollTo(0, y);
+    await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 20)));
+  }
+  scrollTo(0, 0);
+}"""
+SETTLED = """() => [...document.querySelectorAll('.optdyn-figure')]
+  .every((figure) => ['drawn', 'failed'].includes(figure.dataset.state))"""
+TYPESET = "async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }"
+SEEN = """() => {
+  const raw = [];
+  const walker = document.createTreeWalker(
+    document.querySelector('article') ?? document.body, NodeFilter.SHOW_TEXT);
+  const left_alone = 'code, pre, script, style, mjx-container, kbd';
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data;
+    if (!walker.currentNode.parentElement.closest(left_alone)
+        && /\\\\[()\\[\\]]|\\$[^$]+\\$|\\\\(?:frac|sum|lambda|eta|begin)/.test(text))
+      raw.push(text);
+  }
+  const figures = [...document.querySelectorAll('.optdyn-figure')].map((figure) => ({
+    name: figure.dataset.figure,
+    state: figure.dataset.state ?? 'not begun',
+    marks: figure.querySelectorAll('svg path, svg image').length,
+  }));
+  return {
+    raw, figures,
+    math: document.querySelectorAll('mjx-container').length,
+    wrong_math: document.querySelectorAll('mjx-merror').length,
+    width: document.documentElement.clientWidth,
+    content: document.documentElement.scrollWidth,
+    title: document.title,
+  };
+}"""
+
+
+class Visit(NamedTuple):
+    """What a browser saw of a page."""
+
+    outside: list[str]  # addresses on other hosts that were asked for
+    refused: list[str]  # answers of 400 and more, and requests that failed
+    errors: list[str]  # on the console, and uncaught
+    loaded: list[str]  # paths on the site's host
+    seen: dict
+    accessibility: list[str]  # serious and critical findings
+
+
+def opened(browser: Browser, scheme: str, width: int, height: int = 900) -> Page:
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    page.set_default_timeout(20_000)
+    return page
+
+
+def read_through(page: Page, address: str) -> None:
+    """Load a page and scroll through it until all that is drawn late is drawn."""
+    page.goto(address)
+    page.wait_for_load_state("load")
+    page.evaluate(TYPESET)
+    page.evaluate(SCROLL_THROUGH)
+    page.wait_for_function(SETTLED)
+
+
+def visit(browser: Browser, base: str, name: str, scheme: str, width: int) -> Visit:
+    page = opened(browser, scheme, width)
+    outside, refused, errors, loaded = [], [], [], []
+
+    def asked(request):
+        if request.url.startswith(base):
+            loaded.append(unquote(urlsplit(request.url).path.lstrip("/")))
+        elif not request.url.startswith(("data:", "blob:", "about:")):
+            outside.append(request.url)
+
+    page.on("request", asked)
+    page.on("requestfailed", lambda request: refused.append(request.url))
+    page.on(
+        "response",
+        lambda answer: refused.append(answer.url) if answer.status >= 400 else None,
+    )
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    try:
+        read_through(page, base + name)
+        # what is folded away counts too
+        page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+        seen = page.evaluate(SEEN)
+        # axe would load style sheets once more, and get their imports' addresses wrong
+        options = {"preload": False}
+        # and look for ages at each stroke of a formula, which is drawn in the text's colour
+        context = {"exclude": [["mjx-math"]]}
+        found = Axe().run(page, context, options).response["violations"]
+    finally:
+        page.close()
+    accessibility = [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:160]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"][:3]
+    ]
+    return Visit(outside, refused, errors, sorted(set(loaded)), seen, accessibility)
+
+
+@pytest.fixture(scope="session")
+def visits(browser: Browser, address: str):
+    """Visits of the site's pages, each made once."""
+    return functools.cache(functools.partial(visit, browser, address))
+
+
+both_looks = pytest.mark.parametrize("look", [DESK, PHONE], ids=["desk", "phone"])
+every_page = pytest.mark.parametrize("name", PAGES)
+every_article = pytest.mark.parametrize("name", ARTICLES)
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def test_every_link_and_anchor_inside_the_site_resolves(site):
+    assert link_problems(site) == []
+
+
+@every_page
+def test_the_structure_of_a_page_is_sound(site, name):
+    assert text_problems(site / name) == []
+
+
+def test_the_pages_of_the_book_are_there(site):
+    expected = {"how_to_read", "notation", "claims", "status", "bibliography", "index"}
+    assert {f"book/{name}.html" for name in expected} <= set(pages_of(site))
+    assert "chapters/cycles/1_phenomenon.html" in pages_of(site)
+
+
+def test_every_claim_is_listed_and_leads_to_its_cell(site):
+    text = (site / "book" / "claims.html").read_text("utf8")
+    boxes = {
+        name: anchor
+        for name in pages_of(site)
+        for anchor in document(site / name).ids
+        if anchor.startswith("claim-")
+    }
+    assert boxes, "no notebook carries a claim"
+    for name, anchor in boxes.items():
+        assert f'href="../{name}#{anchor}"' in text
+
+
+@pytest.mark.budget
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_data_of_figures_stay_within_their_budgets(site, name):
+    sizes = figure_sizes(site / name)
+    assert sizes
+    print(f"\n{name}: " + ", ".join(f"{n.split()[1]} {s / 1000:.0f} kB" for n, s in sizes.items()))
+    assert max(sizes.values()) <= FIGURE_BUDGET
+    assert sum(sizes.values()) <= FIGURES_BUDGET
+
+
+# --- every page, light on a desk and dark on a phone -----------------------------------
+
+
+@both_looks
+@every_page
+def test_no_request_leaves_the_host_and_none_fails(visits, name, look):
+    seen = visits(name, *look)
+    assert seen.outside == []
+    assert seen.refused == []
+
+
+@both_looks
+@every_page
+def test_the_console_stays_silent(visits, name, look):
+    assert visits(name, *look).errors == []
+
+
+@both_looks
+@every_page
+def test_no_serious_accessibility_finding(visits, name, look):
+    assert visits(name, *look).accessibility == []
+
+
+@every_page
+def test_a_phone_never_scrolls_sideways(visits, name):
+    seen = visits(name, *PHONE).seen
+    assert seen["content"] == seen["width"]
+
+
+@both_looks
+@every_article
+def test_mathematics_is_typeset(visits, site, name, look):
+    seen = visits(name, *look).seen
+    assert seen["math"] >= document(site / name).math
+    assert seen["wrong_math"] == 0
+    assert seen["raw"] == []
+
+
+@both_looks
+@every_article
+def test_every_figure_is_drawn(visits, site, name, look):
+    figures = visits(name, *look).seen["figures"]
+    assert len(figures) >= len(document(site / name).figures)
+    assert [f for f in figures if f["state"] != "drawn" or not f["marks"]] == []
+
+
+def test_the_book_has_figures(site):
+    assert "book/index.html" in FIGURES
+    assert "chapters/cycles/1_phenomenon.html" in FIGURES
+
+
+def test_the_front_door_opens_on_the_first_page(browser, address):
+    page = opened(browser, *DESK)
+    page.goto(address)
+    page.wait_for_url("**/book/index.html")
+    page.get_by_role("link", name="How to read this book").first.click()
+    page.wait_for_url("**/book/how_to_read.html")
+    page.close()
+
+
+def test_search_finds_a_page(browser, address):
+    page = opened(browser, *DESK)
+    page.goto(address + "search.html?q=Feigenbaum")
+    page.wait_for_selector("#search-results li a")
+    page.close()
+
+
+# --- weight ---------------------------------------------------------------------------
+
+
+def shared(path: str) -> bool:
+    return path.startswith("_static/") or path in ("searchindex.js",)
+
+
+@pytest.mark.budget
+def test_pages_stay_within_their_weight(visits, site):
+    table, together = [], set()
+    for name in PAGES:
+        loaded = visits(name, *DESK).loaded
+        own = sum(weight(site / p) for p in loaded if p and not shared(p))
+        common = {p for p in loaded if shared(p)}
+        together |= common
+        table.append((name, own, sum(weight(site / p) for p in common)))
+    total = sum(weight(site / p) for p in together)
+    for name, own, common in table:
+        print(f"\n{name}: {own / 1000:.0f} kB, shared {common / 1000:.0f} kB", end="")
+    print(f"\nshared by all pages together: {total / 1000:.0f} kB")
+    assert [row for row in table if row[1] > PAGE_BUDGET] == []
+    assert total <= SHARED_BUDGET
+
+
+# --- figures answer -------------------------------------------------------------------
+
+WATCH = """(figure) => {
+  const chart = figure.querySelector('.optdyn-chart') ?? figure;
+  window.answers = [];
+  let asked = 0;
+  figure.addEventListener('keydown', () => (asked = performance.now()), true);
+  new MutationObserver(() => {
+    if (!asked) return;
+    const since = asked;
+    asked = 0;
+    requestAnimationFrame(() => window.answers.push(performance.now() - since));
+  }).observe(chart, { subtree: true, childList: true, attributes: true, characterData: true });
+}"""
+PICTURE = "(figure) => [...figure.querySelectorAll('svg')].map((s) => s.outerHTML).join()"
+STATE = """(figure) => [...figure.querySelectorAll('input, select')].map((c) => c.value).join()"""
+CHANGED = """async ([figure, before, patience]) => {
+  const picture = () => [...figure.querySelectorAll('svg')].map((s) => s.outerHTML).join();
+  for (const end = performance.now() + patience; performance.now() < end;
+       await new Promise((done) => setTimeout(done, 10))) if (picture() !== before) return true;
+  return false;
+}"""
+
+
+class Changes:
+    """Does something to a figure, and tells whether its chart followed."""
+
+    def __init__(self, page: Page, figure: Locator):
+        self.page, self.figure = page, figure.element_handle()
+
+    def by(self, act) -> tuple[bool, bool]:
+        """(a control moved, the chart changed)"""
+        state, picture = self.figure.evaluate(STATE), self.figure.evaluate(PICTURE)
+        act()
+        moved = self.figure.evaluate(STATE) != state
+        changed = moved and self.page.evaluate(CHANGED, [self.figure, picture, PATIENCE])
+        return moved, changed
+
+
+def try_controls(page: Page, figure: Locator) -> tuple[list[str], list[float]]:
+    """Move every control of a figure: what went wrong, and how long answers took in ms."""
+    problems = []
+    figure.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "(f) => f.dataset.state === 'drawn'", arg=figure.element_handle(), timeout=20_000
+    )
+    name = figure.get_attribute("data-figure")
+    figure.evaluate(WATCH)
+    changes = Changes(page, figure)
+    ranges = figure.locator("input[type=range]").all()
+    for i, control in enumerate(ranges):
+        control.focus()
+        results = {}
+        for key in ("End", "Home", "ArrowRight", "ArrowRight", "ArrowLeft", "End", "ArrowLeft"):
+            moved, changed = changes.by(lambda key=key: page.keyboard.press(key))
+            results.setdefault(key, []).append((moved, changed))
+        if not any(changed for _, changed in results["End"] + results["Home"]):
+            problems.append(f"{name}: slider {i} changes nothing from end to end")
+        for key in ("ArrowRight", "ArrowLeft"):
+            if not any(changed for _, changed in results[key]):
+                problems.append(f"{name}: {key} on slider {i} changes nothing")
+    for i, control in enumerate(figure.locator("select").all()):
+        for index in range(control.locator("option").count()):
+            choose = functools.partial(control.select_option, index=index)
+            moved, changed = changes.by(choose)
+            if moved and not changed:
+                problems.append(f"{name}: choice {index} of menu {i} changes nothing")
+    for button in figure.locator(".optdyn-controls button, .optdyn-panel button").all():
+        label = button.inner_text()
+        for key in ("End", "Home") if ranges else ("Shift",):
+            if ranges:  # away from what the button sets, wherever that is
+                ranges[0].focus()
+                page.keyboard.press(key)
+            moved, changed = changes.by(button.click)
+            if moved:
+                break
+        if not changed:
+            problems.append(f"{name}: button {label!r} changes nothing")
+    return problems, page.evaluate("window.answers")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_control_changes_its_chart(browser, address, name):
+    page = opened(browser, *DESK)
+    read_through(page, address + name)
+    problems, played = [], 0
+    for figure in page.locator(".optdyn-figure").all():
+        if figure.locator("input, select, button").count() == 0:
+            continue
+        played += 1
+        found, answers = try_controls(page, figure)
+        problems += found
+        if answers:
+            middle, longest = statistics.median(answers), max(answers)
+            print(
+                f"\n{name} {figure.get_attribute('data-figure')}: {middle:.0f} ms, "
+                f"at most {longest:.0f} ms, {len(answers)} moves"
+            )
+            if middle > 3 * ANSWER_BUDGET:
+                problems.append(f"{name}: {middle:.0f} ms from key to chart")
+    page.close()
+    assert played, "a page with figures has none to play with"
+    assert problems == []
+
+
+def test_a_view_can_be_linked(browser, address):
+    page = opened(browser, *DESK)
+    read_through(page, address + "book/index.html")
+    slider = page.locator(".optdyn-figure input[type=range]").first
+    slider.focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("location.hash.length > 1")
+    link, value = page.url, slider.input_value()
+    other = opened(browser, *PHONE)
+    read_through(other, link)
+    assert other.locator(".optdyn-figure input[type=range]").first.input_value() == value
+    other.close()
+    page.close()
+
+
+def test_charts_follow_the_page_into_the_dark(browser, address):
+    colours = []
+    for scheme in ("light", "dark"):
+        page = opened(browser, scheme, 1280)
+        read_through(page, address + "book/index.html")
+        colours.append(
+            page.evaluate("""() => [
+          getComputedStyle(document.querySelector('.optdyn-figure svg text')).fill,
+          getComputedStyle(document.body).backgroundColor]""")
+        )
+        page.close()
+    (ink, ground), (dark_ink, dark_ground) = colours
+    assert ink != dark_ink
+    assert ground != dark_ground
+
+
+def test_without_motion_nothing_moves(browser, address):
+    page = browser.new_page(reduced_motion="reduce")
+    page.goto(address + "book/index.html")
+    moving = page.evaluate("""() => [...document.querySelectorAll('*')].filter((e) =>
+      parseFloat(getComputedStyle(e).transitionDuration) > 0
+      || getComputedStyle(e).animationName !== 'none').length""")
+    page.close()
+    assert moving == 0
+
+
+# --- the checks can fail ----------------------------------------------------------------
+
+BAD_PAGE = """<!DOCTYPE html>
+<html><head><title></title></head><body><article>
+<h2 id="twice">Late</h2><h4 id="twice">Deeper</h4>
+<a href="missing.html">gone</a> <a href="good.html#nowhere">nowhere</a>
+<img src="pixel.png">
+<script src="https://example.org/x.js"></script>
+<script>console.error("trouble"); nonsense();</script>
+<p>Raw $x^2$ and \\(y\\).</p><p style="color:#ddd;background:#fff">pale</p>
+<input type="range"><button></button>
+<div style="width:2000px">wide</div>
+<div class="optdyn-figure" data-figure="broken" data-state="failed"></div>
+</article></body></html>
+"""
+GOOD_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Good</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"></head>
+<body><main><article><h1>Good</h1><h2 id="here">Here</h2><p><a href="#here">up</a> text</p>
+</article></main></body></html>
+"""
+
+
+@pytest.fixture(scope="module")
+def small_site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "bad.html").write_text(BAD_PAGE, encoding="utf8")
+    (folder / "good.html").write_text(GOOD_PAGE, encoding="utf8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small_visits(browser, small_site):
+    for base in serve(small_site):
+        yield {name: visit(browser, base, f"{name}.html", *PHONE) for name in ("good", "bad")}
+
+
+def test_the_file_checks_find_each_fault(small_site):
+    assert link_problems(small_site) == [
+        "bad.html: good.html#nowhere leads to no such place",
+        "bad.html: missing.html leads to no file",
+        "bad.html: pixel.png leads to no file",
+    ]
+    assert text_problems(small_site / "bad.html") == [
+        "the language of the page is not stated",
+        "the page has no title",
+        "the article does not have one h1, at its head: [2, 4]",
+        "an h2 is followed by an h4",
+        "a picture without alt: pixel.png",
+        "the id 'twice' stands more than once",
+    ]
+    assert text_problems(small_site / "good.html") == []
+
+
+def test_the_browser_checks_find_each_fault(small_visits):
+    bad = small_visits["bad"]
+    assert bad.outside == ["https://example.org/x.js"]
+    assert any(url.endswith("pixel.png") for url in bad.refused)
+    assert any("trouble" in e for e in bad.errors)
+    assert any("nonsense" in e for e in bad.errors)
+    assert bad.seen["content"] > bad.seen["width"]
+    assert len(bad.seen["raw"]) == 1
+    assert bad.seen["figures"] == [{"name": "broken", "state": "failed", "marks": 0}]
+    found = " ".join(bad.accessibility)
+    for rule in ("color-contrast", "image-alt", "label", "button-name", "html-has-lang"):
+        assert rule in found
+    good = small_visits["good"]
+    assert good[:3] == ([], [], [])
+    assert good.accessibility == []
+    assert good.seen["content"] == good.seen["width"]
+
+
+def test_a_slider_that_moves_nothing_is_noticed(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr("test_site.PATIENCE", 100)
+    still = """<div class="optdyn-figure" data-figure="still" data-state="drawn">
+      <input type="range" aria-label="dead"><svg><path d="M0 0"/></svg></div>"""
+    (tmp_path / "still.html").write_text(GOOD_PAGE.replace("text</p>", f"text</p>{still}"))
+    for base in serve(tmp_path):
+        page = opened(browser, *DESK)
+        page.goto(base + "still.html")
+        problems, _ = try_controls(page, page.locator(".optdyn-figure"))
+        page.close()
+    assert "still: slider 0 changes nothing from end to end" in problems
