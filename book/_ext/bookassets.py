@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -87,9 +88,7 @@ def without_thebe(app):
     """Take out sphinx-thebe, which Jupyter Book always loads, from another host."""
     for listeners in app.events.listeners.values():
         listeners[:] = [
-            one
-            for one in listeners
-            if not one.handler.__module__.startswith("sphinx_thebe")
+            one for one in listeners if not one.handler.__module__.startswith("sphinx_thebe")
         ]
     app.registry.css_files[:] = [
         style for style in app.registry.css_files if style[0] != "sphinx-thebe.css"
@@ -179,6 +178,28 @@ def front_door(app, exception):
     (Path(app.outdir) / "index.html").write_text(text, encoding="utf8")
 
 
+UNUSED = (  # what the themes ship and no page of this book loads
+    "locales",
+    "vendor/fontawesome",
+    "scripts/fontawesome.js*",
+    "scripts/*.map",
+    "styles/*.map",
+    "*webpack-macros.html",
+)
+
+
+def lighten(app, exception):
+    """Take half of the site's weight away."""
+    if exception or app.builder.format != "html":
+        return
+    for pattern in UNUSED:
+        for path in (Path(app.outdir) / "_static").glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
 # -- the gate --------------------------------------------------------------------------
 
 FETCHED = {  # what a browser fetches by itself: tag, attributes
@@ -235,9 +256,7 @@ class _Fetches(HTMLParser):
         for name in names:
             value = values.get(name, "")
             parts = value.split(",") if name == "srcset" else [value]
-            self.found += [
-                f'<{tag} {name}="{p.strip()}">' for p in parts if OUTSIDE.match(p)
-            ]
+            self.found += [f'<{tag} {name}="{p.strip()}">' for p in parts if OUTSIDE.match(p)]
         self._search(STYLE, values.get("style", ""), "a style attribute")
         if tag == "script":
             self.inside = DATA if "json" in values.get("type", "").lower() else SCRIPT
@@ -290,5 +309,6 @@ def setup(app):
     app.connect("html-page-context", run_line, priority=600)
     app.connect("html-page-context", once, priority=950)
     app.connect("build-finished", front_door, priority=100)
+    app.connect("build-finished", lighten, priority=200)
     app.connect("build-finished", gate, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -93,15 +93,11 @@ def read_claims(root: Path) -> list[Claim]:
         for record in records(path):
             fields = Claim._fields[:-1]
             if lacking := [field for field in fields if field not in record]:
-                raise ValueError(
-                    f"{name}: a claim lacks {', '.join(lacking)}: {record}"
-                )
+                raise ValueError(f"{name}: a claim lacks {', '.join(lacking)}: {record}")
             values = {field: str(record[field]) for field in fields}
             claim = Claim(**values, page=name.removesuffix(".ipynb"))
             if not ID.fullmatch(claim.id):
-                raise ValueError(
-                    f"{name}: {claim.id!r} is not an id such as cycles-4 or cycles-6b"
-                )
+                raise ValueError(f"{name}: {claim.id!r} is not an id such as cycles-4 or cycles-6b")
             if claim.kind not in KINDS:
                 raise ValueError(
                     f"{name}: claim {claim.id} is of kind {claim.kind!r}; a kind is "
@@ -123,9 +119,7 @@ def line(text: str) -> str:
 
 
 def span(name: str, content: str, **data: str) -> str:
-    extra = "".join(
-        f' data-{key}="{html.escape(value)}"' for key, value in data.items()
-    )
+    extra = "".join(f' data-{key}="{html.escape(value)}"' for key, value in data.items())
     return f'<span class="optdyn-{name}"{extra}>{content}</span>'
 
 
@@ -135,9 +129,7 @@ def link(page: str, folder: str, label: str, anchor: str = "") -> str:
     return f'<a href="{html.escape(address)}">{html.escape(label)}</a>'
 
 
-def table(
-    kind: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]
-) -> str:
+def table(kind: str, caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose rows stack on a narrow screen; the first cell heads its row.
 
     Cells are HTML already. The roles say again what the tags say, since browsers
@@ -188,9 +180,7 @@ def claims_table(claims: Iterable[Claim], folder: str, caption: str) -> str:
                 line(c.measured) or "–",
             ]
         )
-    return table(
-        "claims", caption, ["Claim", "Statement", "Predicted", "Measured"], rows
-    )
+    return table("claims", caption, ["Claim", "Statement", "Predicted", "Measured"], rows)
 
 
 def claims_page(claims: Sequence[Claim]) -> str:
