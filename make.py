@@ -142,7 +142,7 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     process = start(
         command,
-        env=environment(NO_COLOR="1", **more),
+        env=environment(**more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -163,6 +163,7 @@ def watch(label: str, command: Sequence[str | Path], log: Path, **more: str) -> 
                     line = lines.get(timeout=0.5)
                     if line is None:
                         break
+                    line = re.sub(r"\x1b\[[0-9;]*m", "", line)  # colours
                     out.write(line)
                     out.flush()
                     latest = line.split(" (from ")[0].strip() or latest
