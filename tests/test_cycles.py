@@ -149,6 +149,7 @@ def test_certified_cycles_in_one_dimension(row):
     assert cycle.period == len(points) and np.argmin(cycle.points) == 0
     same_cycle(cycle.points, exact, 1e-9)
     np.testing.assert_allclose(cycle.multipliers, [slope], atol=1e-9)
+    assert cycle.multipliers.dtype == np.float64
     assert eta < logistic.critical_step_size(z, m)
 
 

@@ -417,6 +417,8 @@ def find_cycle(
     multipliers = np.linalg.eigvals(_around(points[0], rows, p, eta, k)[1])
     if not np.abs(multipliers).max() < 1:
         return None
+    if not multipliers.imag.any():  # from NumPy 2.5 on eigvals is complex always
+        multipliers = multipliers.real
     order = np.argsort(-np.abs(multipliers), kind="stable")
     return Cycle(points.reshape(k, *shape), k, multipliers[order])
 
