@@ -248,6 +248,8 @@ SEEN = """() => {
     name: figure.dataset.figure,
     state: figure.dataset.state ?? 'not begun',
     marks: figure.querySelectorAll('svg path, svg image').length,
+    flat: [...figure.querySelectorAll('svg image')]
+      .filter((image) => !image.getBBox().width || !image.getBBox().height).length,
   }));
   return {
     raw, figures,
@@ -421,7 +423,7 @@ def test_mathematics_is_typeset(visits, site, name, look):
 def test_every_figure_is_drawn(visits, site, name, look):
     figures = visits(name, *look).seen["figures"]
     assert len(figures) >= len(document(site / name).figures)
-    assert [f for f in figures if f["state"] != "drawn" or not f["marks"]] == []
+    assert [f for f in figures if f["state"] != "drawn" or not f["marks"] or f["flat"]] == []
 
 
 def test_the_book_has_figures(site):
@@ -627,7 +629,8 @@ BAD_PAGE = """<!DOCTYPE html>
 <p>Raw $x^2$ and \\(y\\).</p><p style="color:#ddd;background:#fff">pale</p>
 <input type="range"><button></button>
 <div style="width:2000px">wide</div>
-<div class="optdyn-figure" data-figure="broken" data-state="failed"></div>
+<div class="optdyn-figure" data-figure="broken" data-state="failed">
+<svg><image href="data:," width="10" height="0"/></svg></div>
 </article></body></html>
 """
 GOOD_PAGE = """<!DOCTYPE html>
@@ -677,7 +680,7 @@ def test_the_browser_checks_find_each_fault(small_visits):
     assert any("nonsense" in e for e in bad.errors)
     assert bad.seen["content"] > bad.seen["width"]
     assert len(bad.seen["raw"]) == 1
-    assert bad.seen["figures"] == [{"name": "broken", "state": "failed", "marks": 0}]
+    assert bad.seen["figures"] == [{"name": "broken", "state": "failed", "marks": 1, "flat": 1}]
     found = " ".join(bad.accessibility)
     for rule in ("color-contrast", "image-alt", "label", "button-name", "html-has-lang"):
         assert rule in found

@@ -160,7 +160,7 @@ def test_status_shows_what_was_measured_and_what_was_not(tmp_path):
     record = {
         "machine": {"python": "3.11.7", "device": "<cpu>", "page_size": 4096},
         "notebooks": {
-            fast: {"seconds": 61.25, "date": "2026-11-25"},
+            fast: {"seconds": 61.25, "date": "2026-11-25", "cpu": "Some <CPU>"},
             slow: {"seconds": 140.0, "date": "2026-11-24"},
             "chapters/gone.ipynb": {"seconds": 1.0, "date": "2026-11-01"},
         },
@@ -172,6 +172,7 @@ def test_status_shows_what_was_measured_and_what_was_not(tmp_path):
     assert "not measured yet" in page
     assert "2026-11-25" in page
     assert "gone" not in page
+    assert "Some &lt;CPU&gt;" in page
     assert "&lt;cpu&gt;" in page
     assert page.index("device") < page.index("Python") < page.index("page size")
     assert 'href="../chapters/cycles/1_phenomenon.html"' in page

@@ -244,6 +244,8 @@ def time_row(name: str, entry: dict[str, Any] | None) -> list[str]:
         return [label, "not measured yet", f"{budget} s", "–"]
     seconds = float(entry["seconds"])
     over = " (over its budget)" if seconds > budget else ""
+    if place := ", ".join(str(entry[key]) for key in ("cpu", "device", "dtype") if key in entry):
+        label += " " + span("place", line(place))
     date = line(str(entry.get("date", "–")))
     return [label, f"{seconds:.1f} s{over}", f"{budget} s", date]
 
