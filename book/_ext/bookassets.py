@@ -143,11 +143,12 @@ def run_line(app, pagename, templatename, context, doctree):
     if address := context.get("optdyn_repository"):
         branch = app.config.html_theme_options.get("repository_branch") or "main"
         places.append(("GitHub", f"{address}/blob/{branch}/{pagename}.ipynb"))
-    where = ", ".join(f'<a href="{url}">{name}</a>' for name, url in places)
+    *first, last = [f'<a href="{url}">{name}</a>' for name, url in sorted(places)] or [""]
+    where = ", ".join(first) + " or " * bool(first) + last
     source = pathto("_sources/" + context["sourcename"], 1)
     line = (
         '<p class="optdyn-run">Run this page: '
-        + (f"open it on {where}; or " if where else "")
+        + (f"open it on {where}, " if where else "")
         + f'<a href="{source}" download>download the notebook</a>, '
         + f"or take <code>{pagename}.ipynb</code> in "
         + f'<a href="{pathto("book/how_to_read")}#run">a local copy</a>.</p>'
