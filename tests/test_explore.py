@@ -25,7 +25,8 @@ def line(slope, kind):
 
 def chart(*tables):
     layers = [
-        alt.Chart(alt.NamedData(t)).mark_line().encode(x="x:Q", y="y:Q") for t in tables or ("line", "foot")
+        alt.Chart(alt.NamedData(t)).mark_line().encode(x="x:Q", y="y:Q")
+        for t in tables or ("line", "foot")
     ]
     return alt.layer(*layers)
 
@@ -63,7 +64,7 @@ def test_a_seed_gives_the_draws_of_its_key():
     def noise(key):
         return {"noise": {"x": jnp.arange(5), "y": jax.random.normal(key, (5,))}}
 
-    data = page(explore(noise, [Seed(count=3)], chart("noise"), description=WORDS))
+    data = page(explore(noise, [Seed(positions=3)], chart("noise"), description=WORDS))
     for seed in range(3):
         expected = jax.random.normal(jax.random.key(seed), (5,))
         np.testing.assert_allclose(column(data, "noise", "y", [seed]), expected, atol=1e-4)
@@ -75,7 +76,7 @@ def test_a_seed_gives_the_draws_of_its_key():
         (Slider("s", 0, 1, 0, positions=3), ["0.0", "0.5", "1.0"]),
         (Slider("s", 1.75, 2.2, 1.8, positions=91), None),
         (Slider("s", 0.1, 1000, 1, log=True, positions=5), ["0.1", "1", "10", "100", "1000"]),
-        (Seed(count=2), ["0", "1"]),
+        (Seed(positions=2), ["0", "1"]),
     ],
 )
 def test_texts_tell_positions_apart_and_are_true(control, texts):
@@ -158,4 +159,6 @@ def test_in_the_book_the_widget_is_the_page_figure(monkeypatch):
     figure = explore(line, [SLOPE, KIND], chart(), description=WORDS)
     assert figure.widget() is figure
     bundle = figure._repr_mimebundle_()
-    assert set(bundle) == {"text/html", "text/plain"} and 'data-figure="line"' in bundle["text/html"]
+    assert (
+        set(bundle) == {"text/html", "text/plain"} and 'data-figure="line"' in bundle["text/html"]
+    )

@@ -1,4 +1,4 @@
-"""Charts: one theme for every figure of the book, dense point clouds as pictures, and figures without controls.
+"""Charts: one theme for all figures, dense point clouds as pictures, figures without controls.
 
 Every text and axis is drawn in ``currentColor``, so a chart follows the page from light to dark
 without being drawn again. Data colours are legible on both backgrounds and safe for colour-blind
@@ -18,7 +18,8 @@ import struct
 import urllib.parse
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +28,10 @@ __all__ = ["COLOURS", "CONFIG", "Figure", "cloud_image", "figure", "in_book"]
 Tables = Mapping[str, Mapping[str, Any]]
 
 COLOURS = {
-    "blue": "#0072b2",  # the first orbit: in the cycles chapter, the one from w0 = 0
+    "blue": "#1f83c4",  # the first orbit: in the cycles chapter, the one from w0 = 0
     "vermilion": "#d55e00",  # the second: from beside the minimiser
     "green": "#009e73",  # what a formula predicts
-    "purple": "#cc79a7",  # a threshold
+    "purple": "#b9619a",  # a threshold
     "grey": "#808080",  # guides
 }
 
@@ -81,7 +82,7 @@ CONFIG: dict[str, Any] = {
 
 
 def in_book() -> bool:
-    """Whether the page's figures are wanted: set by the build, by ``make execute`` and by the tests.
+    """Whether the page's figures are wanted: so say the build, ``make execute`` and the tests.
 
     >>> in_book() == (os.environ.get("OPTDYN_BOOK") == "1")
     True
@@ -89,7 +90,8 @@ def in_book() -> bool:
     return os.environ.get("OPTDYN_BOOK") == "1"
 
 
-class Figure(NamedTuple):
+@dataclass(frozen=True)  # not a NamedTuple: IPython would print it as a tuple
+class Figure:
     """A figure: a Vega-Lite chart over named tables, and what moves them.
 
     Shown by a notebook it is the page's figure while the book is made (:func:`in_book`), and an
@@ -105,7 +107,7 @@ class Figure(NamedTuple):
     live: Any = None  # () -> an ipywidgets box
 
     def widget(self) -> Any:
-        """The same figure with ipywidgets sliders, computed by the live kernel; in the book, itself."""
+        """The figure with ipywidgets sliders, computed by the live kernel; in the book, itself."""
         return self if in_book() or self.live is None else self.live()
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
@@ -132,7 +134,9 @@ class Figure(NamedTuple):
         """A still picture as a data address, for viewers that run no script."""
         import vl_convert
 
-        svg = vl_convert.vegalite_to_svg({**with_rows(self.chart, self.first), "background": "white"})
+        svg = vl_convert.vegalite_to_svg(
+            {**with_rows(self.chart, self.first), "background": "white"}
+        )
         return "data:image/svg+xml," + urllib.parse.quote(svg, safe=" =:/,;'()")
 
 
@@ -145,11 +149,11 @@ def figure(chart: Any, tables: Tables, *, description: str, name: str) -> Figure
         description: what a reader who cannot see the figure should know; required.
         name: of the figure, unique on its page; its address is ``#name``.
     Raises:
-        ValueError: no description, ragged columns, or a table that the chart names and is not there.
+        ValueError: no description, ragged columns, or a table that the chart names and is missing.
 
     >>> import altair as alt
     >>> chart = alt.Chart(alt.NamedData("t")).mark_line().encode(x="x:Q", y="y:Q")
-    >>> figure(chart, {"t": {"x": [0, 1], "y": [1, 2]}}, description="A line rises.", name="line").name
+    >>> figure(chart, {"t": {"x": [0], "y": [1]}}, description="A single dot.", name="line").name
     'line'
     """
     arrays = columns_of(tables)
@@ -170,7 +174,7 @@ def specification(chart: Any, tables: Tables, description: str) -> dict[str, Any
     spec: dict[str, Any] = chart.to_dict(validate=False)
     spec.pop("$schema", None)
     spec |= {"config": CONFIG, "description": description}
-    drawn = _named_tables(spec)
+    drawn = _named_tables(spec) - set(spec.get("datasets", {}))  # Altair names inline data too
     if missing := sorted(drawn - set(tables)):
         raise ValueError(
             f"the chart draws the tables {missing}; the function returns {sorted(tables)}. "
@@ -221,8 +225,8 @@ def columns_of(tables: Tables, counts: Sequence[int] = ()) -> dict[str, dict[str
 def pack(tables: Tables, counts: Sequence[int]) -> dict[str, dict[str, Any]]:
     """Tables over a grid of control positions, as 16-bit codes in base64.
 
-    A column ``(*counts, n)`` is kept only along the controls that change it. Its values are coded as
-    ``low + step * code``, or the exponential of that where they are positive and span more than
+    A column ``(*counts, n)`` is kept only along the controls that change it. Its values are coded
+    as ``low + step * code``, or the exponential of that where they are positive and span more than
     three decades; whole numbers that fit are exact, other values are off by at most 1/131068 of the
     column's range. The code 65535 stands for what is not finite.
 
@@ -237,7 +241,7 @@ def pack(tables: Tables, counts: Sequence[int]) -> dict[str, dict[str, Any]]:
 
 
 def _pack_column(array: np.ndarray, n_controls: int) -> dict[str, Any]:
-    axes = []
+    axes: list[int] = []
     for axis in reversed(range(n_controls)):
         if np.array_equal(array, np.broadcast_to(array.take([0], axis), array.shape), True):
             array = array.take(0, axis)
@@ -277,12 +281,18 @@ def _rows(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
 
 def with_rows(spec: Mapping[str, Any], tables: Tables) -> dict[str, Any]:
     """The Vega-Lite dictionary with the tables' rows inside."""
-    return {**spec, "datasets": {name: _rows(columns) for name, columns in tables.items()}}
+    rows = {name: _rows(columns) for name, columns in tables.items()}
+    return {**spec, "datasets": {**spec.get("datasets", {}), **rows}}
 
 
 def cloud_image(
-    x: Any, y: Any, *, x_domain: tuple[float, float], y_domain: tuple[float, float],
-    size: tuple[int, int] = (900, 480), colour: str = "blue",
+    x: Any,
+    y: Any,
+    *,
+    x_domain: tuple[float, float],
+    y_domain: tuple[float, float],
+    size: tuple[int, int] = (900, 480),
+    colour: str = "blue",
 ) -> str:
     """A cloud of points as a PNG data address, for ``mark_image``: many points, few bytes.
 
@@ -317,7 +327,9 @@ def _png(levels: np.ndarray, colour: str) -> bytes:
     lines = b"".join(b"\0" + row.tobytes() for row in packed)
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     return (
         b"\x89PNG\r\n\x1a\n"

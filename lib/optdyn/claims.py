@@ -46,8 +46,7 @@ class Claim(NamedTuple):
         credit = self.kind + (f": {self.source}" if self.source else "")
         # "measured ..." ends its line and its element: the notebook tests blank it up to there
         text = (
-            f"{self.id} {verdict}: {self.statement} ({credit})\n"
-            f"{numbers}\nmeasured {self.measured}"
+            f"{self.id} {verdict}: {self.statement} ({credit})\n{numbers}\nmeasured {self.measured}"
         )
         e = html.escape
         box = (
@@ -77,8 +76,8 @@ def claim(
 ) -> None:
     """Compare a measurement with a prediction, show both, and fail if they part.
 
-    Either ``|measured - predicted| <= within`` for every entry, or ``above < measured < below``, with
-    one side left out where there is no bound. What is not finite never holds.
+    Either ``|measured - predicted| <= within`` for every entry, or ``above < measured < below``,
+    with one side left out where there is no bound. What is not finite never holds.
 
     Arguments:
         id: topic and number, as ``cycles-3`` or ``cycles-6b``; unique in the book.
@@ -143,7 +142,14 @@ def _numbers(values: np.ndarray, digits: int) -> str:
 
 
 def _check(
-    id: str, statement: str, kind: str, source: str, predicted: Any, within: Any, above: Any, below: Any
+    id: str,
+    statement: str,
+    kind: str,
+    source: str,
+    predicted: Any,
+    within: Any,
+    above: Any,
+    below: Any,
 ) -> None:
     if not re.fullmatch(r"[a-z]+-p?\d+[a-z]?", id):
         raise ValueError(

@@ -64,14 +64,20 @@
     const inRow = copy.hconcat ? panels.length : 1;
     const total = copy.hconcat ? panels.reduce((sum, p) => sum + p.width, 0) : Math.max(...panels.map((p) => p.width));
     const scale = (room - spare - AXIS_ROOM * inRow) / total;
-    for (const panel of panels) panel.width = Math.max(120, Math.round(panel.width * (copy.hconcat ? scale : scale * total / panel.width)));
+    for (const panel of panels) {
+      panel.width = Math.max(120, Math.round(copy.hconcat ? panel.width * scale : total * scale));
+      for (const { mark } of panel.layer ?? []) {
+        if (mark.type === "image") Object.assign(mark, { width: panel.width, height: panel.height }); // a cloud of points spans its panel
+      }
+    }
     return copy;
   }
 
   async function embed(host, spec, tables) {
     const draw = async (spare) => {
       const ready = fitted(spec, host.clientWidth, spare);
-      ready.datasets = Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, rows(table)]));
+      ready.datasets ??= {};
+      for (const name of Object.keys(tables)) ready.datasets[name] = rows(tables[name]);
       const { view } = await window.vegaEmbed(host, ready, { actions: false, renderer: "svg" });
       await view.runAsync();
       return view;
@@ -193,11 +199,11 @@
     };
 
     if (controls.length) {
-      const panel = element("div", { class: "optdyn-controls" });
+      const moved = element("div", { class: "optdyn-controls" });
       for (const control of controls) {
         const { box, show } = controlElement(name, control, (index) => ((at = { ...at, [control.name]: index }), refresh()), settled);
         shows[control.name] = show;
-        panel.append(box);
+        moved.append(box);
       }
       const row = element("div", { class: "optdyn-buttons", role: "group", "aria-label": "Presets" });
       const start = Object.fromEntries(controls.map((control) => [control.name, control.start]));
@@ -210,8 +216,7 @@
       const reset = element("button", { type: "button", class: "optdyn-reset" }, "Reset");
       reset.addEventListener("click", () => go(start));
       row.append(reset);
-      panel.append(row);
-      root.append(panel);
+      root.append(element("div", { class: "optdyn-panel" }, moved, row));
       window.addEventListener("hashchange", () => ((at = readAddress(name, controls)), refresh()));
     }
 

@@ -1,9 +1,9 @@
 """Figures that a reader moves: one JAX function, its controls, one chart.
 
-A page has no kernel, so the function is evaluated at every position of its controls when the book is
-made, as one jitted call, and the page's script replays that table. A live kernel evaluates the same
-function at the sliders' values (``Figure.widget``). The script (``explore.js``) does not know where
-its numbers come from: a table today.
+A page has no kernel, so the function is evaluated at every position of its controls when the book
+is made, as one jitted call, and the page's script replays that table. A live kernel evaluates the
+same function at the sliders' values (``Figure.widget``). The script (``explore.js``) does not know
+where its numbers come from: a table today.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Choice(NamedTuple):
 
 
 class Seed(NamedTuple):
-    """A JAX key; ``count`` of them in a page."""
+    """A JAX key; ``positions`` of them in a page."""
 
     name: str = "key"
     value: int = 0
     label: str = "random seed"
-    count: int = 8
+    positions: int = 8
 
 
 Control = Slider | Choice | Seed
@@ -133,7 +133,7 @@ def values_of(control: Control) -> np.ndarray:
         if control.log:
             return np.geomspace(control.low, control.high, control.positions)
         return np.round(np.linspace(control.low, control.high, control.positions), 12)
-    return np.arange(len(control.options) if isinstance(control, Choice) else control.count)
+    return np.arange(len(control.options) if isinstance(control, Choice) else control.positions)
 
 
 def texts_of(control: Control) -> list[str]:
@@ -146,7 +146,10 @@ def texts_of(control: Control) -> list[str]:
     if control.log:
         digits = max(2, 1 + math.ceil(-math.log10(values[1] / values[0] - 1)))
         rounded = [float(f"{value:.{digits}g}") for value in values]
-        return [np.format_float_positional(v, trim="-") if 1e-4 <= v < 1e6 else f"{v:g}" for v in rounded]
+        return [
+            np.format_float_positional(v, trim="-") if 1e-4 <= v < 1e6 else f"{v:g}"
+            for v in rounded
+        ]
     step = values[1] - values[0]
     decimals = next((d for d in range(7) if abs(round(step, d) - step) < 1e-9 * step), 4)
     return [f"{value:.{decimals}f}" for value in values]
@@ -211,9 +214,9 @@ def _page(
     if size > TABLE_LIMIT:
         counts = " x ".join(f"{len(values_of(c))} {c.name}" for c in controls)
         raise ValueError(
-            f"the table of {fn.__name__} takes {size / 1000:.0f} kB for {counts} positions; at most "
-            f"{TABLE_LIMIT / 1000:.0f} kB go into a page. Use fewer positions or shorter columns, "
-            "or let the page compute the figure (mode='compute', where the book has it)."
+            f"the table of {fn.__name__} takes {size / 1000:.0f} kB for {counts} positions; at "
+            f"most {TABLE_LIMIT / 1000:.0f} kB go into a page. A figure that needs more has to "
+            "compute in the page; as yet, use fewer positions or shorter columns."
         )
     described = [
         {
