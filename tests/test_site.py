@@ -255,6 +255,9 @@ SEEN = """() => {
     raw, figures,
     math: document.querySelectorAll('mjx-container').length,
     wrong_math: document.querySelectorAll('mjx-merror').length,
+    cut_math: [...document.querySelectorAll('div.math > mjx-container')].filter((equation) =>
+      equation.getBoundingClientRect().left < equation.parentElement.getBoundingClientRect().left - 1
+    ).length, // an equation that begins where no scrolling reaches it
     width: document.documentElement.clientWidth,
     content: document.documentElement.scrollWidth,
     title: document.title,
@@ -414,7 +417,7 @@ def test_a_phone_never_scrolls_sideways(visits, name):
 def test_mathematics_is_typeset(visits, site, name, look):
     seen = visits(name, *look).seen
     assert seen["math"] >= document(site / name).math
-    assert seen["wrong_math"] == 0
+    assert seen["wrong_math"] == seen["cut_math"] == 0
     assert seen["raw"] == []
 
 
