@@ -255,9 +255,9 @@ SEEN = """() => {
     raw, figures,
     math: document.querySelectorAll('mjx-container').length,
     wrong_math: document.querySelectorAll('mjx-merror').length,
-    cut_math: [...document.querySelectorAll('div.math > mjx-container')].filter((equation) =>
-      equation.getBoundingClientRect().left < equation.parentElement.getBoundingClientRect().left - 1
-    ).length, // an equation that begins where no scrolling reaches it
+    // equations that begin where no scrolling reaches them
+    cut_math: [...document.querySelectorAll('div.math > mjx-container')].filter((e) =>
+      e.getBoundingClientRect().left < e.parentElement.getBoundingClientRect().left - 1).length,
     width: document.documentElement.clientWidth,
     content: document.documentElement.scrollWidth,
     title: document.title,

@@ -105,6 +105,8 @@ def claim(
         expected = np.broadcast_to(np.asarray(predicted, dtype=np.float64), values.shape)
         assert within is not None
         holds = bool(np.all(np.abs(values - expected) <= within))
+        size = float(np.max(np.abs(expected), initial=within))
+        digits = 6 if within == 0 else min(15, max(6, int(np.log10(size / within)) + 2))
         shown = _numbers(np.atleast_1d(predicted), 10)
         tolerance = f"within {within:.3g}"
     else:
@@ -112,8 +114,8 @@ def claim(
         holds = bool(np.all((values > low) & (values < high) & np.isfinite(values)))
         bounds = [f"above {above:.6g}"] if above is not None else []
         shown = " and ".join(bounds + ([f"below {below:.6g}"] if below is not None else []))
-        tolerance = ""
-    made = Claim(id, statement, kind, source, shown, tolerance, _numbers(values, 6), holds)
+        tolerance, digits = "", 6
+    made = Claim(id, statement, kind, source, shown, tolerance, _numbers(values, digits), holds)
     _show(made)
     if not holds:
         raise ClaimFails(f"{id} fails: predicted {shown} {tolerance}, measured {made.measured}")
