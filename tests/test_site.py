@@ -594,6 +594,27 @@ def test_a_view_can_be_linked(browser, address):
     page.close()
 
 
+def test_a_linked_view_is_in_sight_and_survives_resizing(browser, address):
+    page = opened(browser, *DESK)
+    page.goto(f"{address}chapters/cycles/1_phenomenon.html#surprise.gamma=1.98&cobweb.gamma=")
+    figure = page.locator("#surprise")
+    page.wait_for_selector("#surprise[data-state=drawn]")
+    page.wait_for_timeout(500)  # the figures above are drawn meanwhile
+    top = figure.evaluate("f => f.getBoundingClientRect().top")
+    assert 0 <= top < page.viewport_size["height"] / 2
+    before = figure.locator("svg").evaluate("svg => svg.getAttribute('width')")
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function(
+        "w => document.querySelector('#surprise svg')?.getAttribute('width') < w", arg=before
+    )
+    assert figure.locator("input").get_attribute("aria-valuetext") == "1.980"
+    page.keyboard.press("Shift")  # from here on the reader decides what is in sight
+    page.locator("#cobweb").scroll_into_view_if_needed()
+    page.wait_for_selector("#cobweb[data-state=drawn]")
+    assert page.locator("#cobweb input").first.get_attribute("aria-valuetext") == "1.6"
+    page.close()
+
+
 def test_charts_follow_the_page_into_the_dark(browser, address):
     colours = []
     for scheme in ("light", "dark"):

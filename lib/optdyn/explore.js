@@ -111,7 +111,7 @@
     for (const { name: control, texts, start } of controls) {
       const text = state.get(`${name}.${control}`);
       let index = texts.indexOf(text);
-      if (index < 0 && text !== null && Number.isFinite(Number(text))) {
+      if (index < 0 && text?.trim() && Number.isFinite(Number(text))) {
         const distance = texts.map((t) => Math.abs(Number(t) - Number(text)));
         const least = Math.min(...distance.filter((d) => d === d));
         index = distance.indexOf(least);
@@ -252,9 +252,10 @@
   // ---- the page ---------------------------------------------------------------------------------
 
   const waiting = new Set();
+  let linked = null; // the figure that the address names, kept in view while those above it are drawn
   function start(root) {
     if (!waiting.delete(root)) return;
-    mount(root).catch((error) => trouble(root, error));
+    mount(root).catch((error) => trouble(root, error)).then(() => linked?.scrollIntoView({ block: "start", behavior: "instant" }));
   }
 
   function all() {
@@ -271,7 +272,11 @@
       root.id ||= root.dataset.figure;
       waiting.add(root);
       nearby.observe(root);
-      if (name === asked) root.scrollIntoView({ block: "start" });
+      if (name === asked) linked ??= root;
+    }
+    linked?.scrollIntoView({ block: "start", behavior: "instant" });
+    for (const event of ["wheel", "touchstart", "pointerdown", "keydown"]) {
+      window.addEventListener(event, () => (linked = null), { once: true, passive: true, capture: true });
     }
     window.addEventListener("beforeprint", () => [...waiting].forEach(start));
   }
