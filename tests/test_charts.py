@@ -143,6 +143,20 @@ def test_cloud_image_counts_points_where_they_are():
     assert alpha[3, 0] > alpha[0, 4] > 0 and np.count_nonzero(alpha) == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(colour="pink"), "colour"),
+        (dict(x_domain=(1, 0)), "x_domain"),
+        (dict(size=(0, 1)), "size"),
+    ],
+)
+def test_a_cloud_without_colour_or_room_is_refused(change, named):
+    good = dict(x_domain=(0, 1), y_domain=(0, 1), size=(5, 4), colour="blue")
+    with pytest.raises(ValueError, match=named):
+        charts.cloud_image([0.5], [0.5], **(good | change))
+
+
 def test_colours_are_legible_on_white_and_on_dark():
     def luminance(colour):
         channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -14,6 +14,8 @@ GOOD = dict(id="cycles-0", statement="Half is half.", kind="observed")
     [
         (0.5, dict(predicted=0.5, within=0.0), True),
         (0.52, dict(predicted=0.5, within=0.01), False),
+        (0.511, dict(predicted=0.5, within=0.01), False),
+        (2, dict(above=2), False),
         ([1.0, 2.0], dict(predicted=[1.0, 2.1], within=0.2), True),
         ([1.0, 2.0], dict(predicted=[1.0, 2.1], within=0.05), False),
         ([0.1, 0.9], dict(below=1.0), True),
@@ -45,11 +47,22 @@ def test_verdict(measured, bounds, holds, capsys):
         (dict(predicted=1.0, within=0.1, below=2.0), "could not fail"),
         (dict(predicted=1.0, within=-0.1), "could not fail"),
         (dict(measured=[], below=1.0), "empty"),
+        (dict(id=3, below=2.0), "id"),
+        (dict(statement=None, below=2.0), "statement"),
+        (dict(predicted=np.nan, within=0.1), "predicted"),
+        (dict(predicted=1.0, within=np.inf), "within"),
+        (dict(above=np.nan), "above"),
+        (dict(measured=[1.0, 2.0, 3.0], predicted=[1.0, 2.0], within=0.1), "shape"),
     ],
 )
 def test_a_claim_that_says_nothing_is_refused(change, named):
     with pytest.raises(ValueError, match=named):
         claim(**{**GOOD, "measured": 1.0, **change})
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(TypeError, match="measured"):
+        claim(**GOOD, measured="one", below=2.0)
 
 
 def test_only_the_measured_words_depend_on_the_machine():

@@ -117,6 +117,26 @@ def test_what_does_not_fit_is_refused(change, named):
         explore(line, chart=chart(), **arguments)
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(fn=None), "fn"),
+        (dict(chart=None), "chart"),
+        (dict(controls=None), "controls"),
+        (dict(controls=["slope", "kind"]), "controls"),
+        (dict(controls=[SLOPE._replace(low="0"), KIND]), "slope"),
+        (dict(controls=[SLOPE._replace(value="1"), KIND]), "slope"),
+        (dict(controls=[SLOPE._replace(positions=2.5), KIND]), "positions"),
+        (dict(presets=[1]), "presets"),
+        (dict(presets={"Steep": {"slope": "far"}}), "slope"),
+    ],
+)
+def test_what_has_the_wrong_type_is_refused(change, named):
+    arguments = dict(fn=line, controls=[SLOPE, KIND], chart=chart(), description=WORDS) | change
+    with pytest.raises(TypeError, match=named):
+        explore(**arguments)
+
+
 def test_a_table_too_large_for_a_page_is_refused_with_its_count():
     def wave(a, b):
         t = jnp.linspace(0, 1, 500)

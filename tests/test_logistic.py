@@ -358,3 +358,10 @@ def test_rooms_are_opened_when_entered():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "0.1.0"]
+
+
+def test_the_tail_of_the_curvature_keeps_its_digits():
+    """Far from zero L'' is e^-|w|, where 1 - sigma(w) would round to zero."""
+    for w in (20.0, 40.0, -300.0):
+        expected = float(mpmath.mpf(1) / (2 + mpmath.exp(w) + mpmath.exp(-w)))
+        np.testing.assert_allclose(logistic.hessian(w, [1.0, -1.0]), expected, rtol=1e-13)

@@ -171,6 +171,8 @@ def specification(chart: Any, tables: Tables, description: str) -> dict[str, Any
             f"description must say in words what the figure shows; got {description!r}. "
             "It is what a reader who cannot see the figure is told: write a sentence."
         )
+    if not hasattr(chart, "to_dict"):
+        raise TypeError(f"chart must be an Altair chart; got {chart!r}. Make one with alt.Chart.")
     spec: dict[str, Any] = chart.to_dict(validate=False)
     spec.pop("$schema", None)
     spec |= {"config": CONFIG, "description": description}
@@ -304,11 +306,19 @@ def cloud_image(
         x_domain, y_domain: what the picture spans; the axes' scales must have these domains.
         size: width and height in pixels; one pixel is a column of the diagram.
         colour: a name in :data:`COLOURS`.
+    Raises:
+        ValueError: an unknown colour, an empty domain or picture.
 
     >>> cloud_image([0.5], [0.5], x_domain=(0, 1), y_domain=(0, 1), size=(2, 2))[:22]
     'data:image/png;base64,'
     """
     width, height = size
+    if colour not in COLOURS:
+        raise ValueError(f"colour must be one of {sorted(COLOURS)}; got {colour!r}.")
+    if min(width, height) < 1 or not x_domain[0] < x_domain[1] or not y_domain[0] < y_domain[1]:
+        raise ValueError(
+            f"x_domain {x_domain} and y_domain {y_domain} must ascend, and size {size} be positive."
+        )
     counts, _, _ = np.histogram2d(
         np.ravel(y), np.ravel(x), bins=(height, width), range=(y_domain, x_domain)
     )

@@ -9,7 +9,9 @@ the output's metadata feeds the page of all claims.
 from __future__ import annotations
 
 import html
+import math
 import re
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,11 +100,16 @@ def claim(
     measured 4
     """
     _check(id, statement, kind, source, predicted, within, above, below)
-    values = np.atleast_1d(np.asarray(measured, dtype=np.float64))
+    values = _real(id, "measured", measured)
     if values.size == 0:
         raise ValueError(f"measured is empty in claim {id}; it would hold of nothing. Measure it.")
     if predicted is not None:
-        expected = np.broadcast_to(np.asarray(predicted, dtype=np.float64), values.shape)
+        expected = _real(id, "predicted", predicted)
+        if expected.size != 1 and expected.shape != values.shape:
+            raise ValueError(
+                f"predicted has shape {expected.shape} in claim {id}, measured {values.shape}; "
+                "predict one number for all, or one for each."
+            )
         assert within is not None
         holds = bool(np.all(np.abs(values - expected) <= within))
         size = float(np.max(np.abs(expected), initial=within))
@@ -119,6 +126,17 @@ def claim(
     _show(made)
     if not holds:
         raise ClaimFails(f"{id} fails: predicted {shown} {tolerance}, measured {made.measured}")
+
+
+def _real(id: str, name: str, values: Any) -> np.ndarray:
+    """At least one-dimensional float64; what is predicted is finite."""
+    try:
+        array = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be numbers in claim {id}; got {values!r:.60}.") from None
+    if name == "predicted" and not np.all(np.isfinite(array)):
+        raise ValueError(f"predicted must be finite in claim {id}; got {values!r:.60}.")
+    return array
 
 
 def _show(made: Claim) -> None:
@@ -153,12 +171,12 @@ def _check(
     above: Any,
     below: Any,
 ) -> None:
-    if not re.fullmatch(r"[a-z]+-p?\d+[a-z]?", id):
+    if not isinstance(id, str) or not re.fullmatch(r"[a-z]+-p?\d+[a-z]?", id):
         raise ValueError(
             f"id must be a topic and a number, as 'cycles-3' or 'cycles-6b'; got {id!r}. "
             "Take the number from the topic's ledger."
         )
-    if not statement.strip() or "$" in statement:
+    if not isinstance(statement, str) or not statement.strip() or "$" in statement:
         raise ValueError(
             f"statement must be plain text without TeX; got {statement!r}. "
             "Write symbols in Unicode: η, λ, γ."
@@ -167,9 +185,12 @@ def _check(
         raise ValueError(f"kind must be one of {sorted(KINDS)}; got {kind!r}.")
     if kind == "theorem" and not source:
         raise ValueError(f"claim {id} is a theorem and names no source; say who proved it.")
+    for name, bound in (("within", within), ("above", above), ("below", below)):
+        if bound is not None and not (isinstance(bound, Real) and math.isfinite(bound)):
+            raise ValueError(f"{name} must be a finite number in claim {id}; got {bound!r}.")
     equality = predicted is not None and within is not None and within >= 0
-    bound = (above is not None or below is not None) and predicted is None and within is None
-    if equality == bound or (equality and not (above is None and below is None)):
+    bounded = (above is not None or below is not None) and predicted is None and within is None
+    if equality == bounded or (equality and not (above is None and below is None)):
         raise ValueError(
             f"claim {id} needs either predicted= with within=, or above= and/or below=; got "
             f"predicted={predicted!r}, within={within!r}, above={above!r}, below={below!r}. "

@@ -76,8 +76,9 @@ def gd_orbit(
     """
     n_steps = arguments.count("n_steps", n_steps)
     points, p = arguments.data(z, weights)
+    start = arguments.start("w0", w0, points)
     dtype = arguments.precision(w0, z)
-    w = jnp.asarray(arguments.start("w0", w0, points), dtype)
+    w = jnp.asarray(start, dtype)
     eta = jnp.asarray(arguments.step_size("step_size", step_size), dtype)
     orbit: Array = _orbit(w, *_padded(points, p, dtype), eta, n_steps=n_steps)
     return orbit
@@ -230,8 +231,9 @@ def lyapunov_exponent(
     n_transient = arguments.count("n_transient", n_transient, least=0)
     n_steps = arguments.count("n_steps", n_steps)
     points, p = arguments.data(z, weights)
+    start = arguments.start("w0", w0, points)
     dtype = arguments.precision(w0, z)
-    w = jnp.asarray(arguments.start("w0", w0, points), dtype)
+    w = jnp.asarray(start, dtype)
     eta = jnp.asarray(arguments.step_size("step_size", step_size), dtype)
     counts = jnp.asarray([n_transient, n_steps], jnp.int32)
     exponent: Array = _lyapunov(w, *_padded(points, p, dtype), eta, *counts)

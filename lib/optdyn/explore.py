@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -98,7 +99,13 @@ def explore(
     if mode not in ("auto", "table"):
         raise ValueError(f"mode must be 'auto' or 'table'; got {mode!r}. Leave it out.")
     _check_controls(fn, controls)
-    presets = dict(presets)
+    try:
+        presets = {str(label): dict(values) for label, values in dict(presets).items()}
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"presets must be {{label: {{control: value}}}}; got {str(presets)[:60]!r}. Name each "
+            "button and the values it sets."
+        ) from None
     start = {control.name: control.value for control in controls}
     for label, values in presets.items():
         if unknown := sorted(set(values) - set(start)):
@@ -156,6 +163,13 @@ def texts_of(control: Control) -> list[str]:
 
 
 def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None:
+    if not callable(fn):
+        raise TypeError(f"fn must be a function; got {fn!r}. Pass it without calling it.")
+    if not isinstance(controls, Sequence) or not all(isinstance(c, Control) for c in controls):
+        raise TypeError(
+            f"controls must be a list of Slider, Choice and Seed; got {controls!r}. "
+            "Make a control for each argument of fn."
+        )
     names = [control.name for control in controls]
     wanted = list(inspect.signature(fn).parameters)
     if sorted(names) != sorted(wanted):
@@ -165,6 +179,16 @@ def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None
         )
     for control in controls:
         if isinstance(control, Slider):
+            if not all(isinstance(end, Real) for end in (control.low, control.high)):
+                raise TypeError(
+                    f"slider {control.name!r} runs from {control.low!r} to {control.high!r}; its "
+                    "ends must be numbers."
+                )
+            if not isinstance(control.positions, int):
+                raise TypeError(
+                    f"slider {control.name!r} has positions={control.positions!r}; give it a whole "
+                    "number of them, 2 or more."
+                )
             if not (math.isfinite(control.low) and control.low < control.high < math.inf):
                 raise ValueError(
                     f"slider {control.name!r} runs from {control.low} to {control.high}; it needs "
@@ -184,6 +208,8 @@ def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None
 
 def _position(control: Control, value: float, where: str) -> int:
     """The index of ``value`` among a control's positions; refused where it is none of them."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{where} puts {control.name!r} at {value!r}; it must be a number.")
     values = values_of(control)
     index = int(np.argmin(np.abs(values - value)))
     if not np.isclose(values[index], value, rtol=1e-9, atol=1e-12):
