@@ -136,8 +136,9 @@ def opacities(png):
 
 
 def test_cloud_image_counts_points_where_they_are():
-    x = y = np.array([0.1, 0.1, 0.1, 0.9, 5.0])
-    address = charts.cloud_image(x, y, x_domain=(0, 1), y_domain=(0, 1), size=(5, 4), colour="blue")
+    x = np.array([0.1, 0.1, 0.1, 0.9, 5.0])
+    y = 10 + 20 * x
+    address = charts.cloud_image(x, y, x_domain=(0, 1), y_domain=(10, 30), size=(5, 4))
     colour, alpha = opacities(base64.b64decode(address.partition(",")[2]))
     assert colour == bytes.fromhex(charts.COLOURS["blue"][1:]) and alpha.shape == (4, 5)
     assert alpha[3, 0] > alpha[0, 4] > 0 and np.count_nonzero(alpha) == 2
