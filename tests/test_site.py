@@ -14,6 +14,7 @@ import gc
 import gzip
 import http.server
 import json
+import math
 import re
 import statistics
 import threading
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -612,6 +613,44 @@ def test_a_linked_view_is_in_sight_and_survives_resizing(browser, address):
     page.locator("#cobweb").scroll_into_view_if_needed()
     page.wait_for_selector("#cobweb[data-state=drawn]")
     assert page.locator("#cobweb input").first.get_attribute("aria-valuetext") == "1.6"
+    page.close()
+
+
+def gradient_descent(z, gamma, start, n_steps):
+    """Forty steps in plain Python, the step size by bisection for the minimiser."""
+
+    def slope(w):
+        return sum(-x / (1 + math.exp(min(w * x, 700))) for x in z) / len(z)
+
+    low, high = -50.0, 50.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    curvature = sum(x * x / (2 + math.exp(low * x) + math.exp(-low * x)) for x in z) / len(z)
+    orbit = [start]
+    for _ in range(n_steps):
+        orbit.append(orbit[-1] - gamma / curvature * slope(orbit[-1]))
+    return orbit
+
+
+@pytest.mark.parametrize(
+    ("data", "gamma", "start"), [(0, 2.4, 0.0), (0, 1.1, -2.5), (1, 3.0, 2.0), (2, 1.9, 1.5)]
+)
+def test_what_is_drawn_is_the_orbit(browser, address, data, gamma, start):
+    """From the function through the packed table, the script and Vega to pixels."""
+    z = [(1, 1, 1, -1), (1, 1, -1, -1), (1, 1, -1, 10)][data]
+    page = opened(browser, *DESK)
+    name = ["three +1, one −1", "two +1, two −1", "1, 1, −1 and 10"][data]
+    state = {"cobweb.gamma": gamma, "cobweb.start": start, "cobweb.data": name}
+    page.goto(f"{address}chapters/cycles/1_phenomenon.html#{urlencode(state)}")
+    page.wait_for_selector("#cobweb[data-state=drawn]")
+    paths = page.locator("#cobweb svg .mark-line path").evaluate_all(
+        "paths => paths.map(path => path.getAttribute('d'))"
+    )
+    [line] = [d for d in paths if d.count("L") == 40]
+    drawn = [float(point.split(",")[1]) for point in line[1:].split("L")]
+    expected = [300 * (9 - w) / 13 for w in gradient_descent(z, gamma, start, 40)]
+    assert max(abs(a - b) for a, b in zip(drawn, expected, strict=True)) < 0.1
     page.close()
 
 
