@@ -560,6 +560,12 @@ WRONG = [
     (cycles.gd_orbit, ORBIT | {"w0": [0.0, 0.0]}, ValueError, r"w0: .*\(2,\)"),
     (cycles.gd_orbit, ORBIT | {"w0": nan}, ValueError, "w0: .*nan"),
     (cycles.gd_orbit, ORBIT | {"w0": None}, TypeError, "w0: .*object"),
+    (
+        cycles.period_doublings,
+        {"z": FLAGSHIP, "n_flips": 40, "step_size": 10.14},
+        ValueError,
+        "n_flips: .*40.*12",
+    ),
     (cycles.lyapunov_exponent, EXPONENT | {"w0": "one"}, TypeError, "w0: .*U3"),
     (cycles.gd_orbit, ORBIT | {"z": [nan, 1.0]}, ValueError, r"z: .*nan.*\[0\]"),
     (cycles.gd_orbit, ORBIT | {"z": np.ones((2, 2, 2))}, ValueError, r"z: .*\(2, 2, 2\)"),

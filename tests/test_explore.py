@@ -1,6 +1,7 @@
 """Figures with controls: the page's table against the function, the widget, and bad input."""
 
 import base64
+import functools
 import json
 import re
 from itertools import product
@@ -86,6 +87,12 @@ def test_texts_tell_positions_apart_and_are_true(control, texts):
     np.testing.assert_allclose([float(t) for t in shown], values_of(control), rtol=1e-2, atol=1e-9)
 
 
+def test_a_function_with_arguments_bound_beforehand():
+    bound = functools.partial(line, kind=0)
+    figure = explore(bound, [SLOPE], chart(), description=WORDS)
+    assert figure.name == "line"
+
+
 def test_a_preset_becomes_positions():
     data = page(
         explore(line, [SLOPE, KIND], chart(), description=WORDS, presets={"Steep": {"slope": 2}})
@@ -104,7 +111,6 @@ def test_a_preset_becomes_positions():
         (dict(controls=[SLOPE._replace(low=3), KIND]), "slope"),
         (dict(controls=[SLOPE._replace(high=np.nan), KIND]), "slope"),
         (dict(controls=[SLOPE._replace(log=True), KIND]), "logarithmic"),
-        (dict(controls=[SLOPE._replace(positions=1), KIND]), "fewer than two"),
         (dict(controls=[SLOPE, Choice("kind", ("one",))]), "fewer than two"),
         (dict(presets={"Far": {"slope": 7}}), "Far"),
         (dict(presets={"Odd": {"colour": 7}}), "colour"),
@@ -127,6 +133,7 @@ def test_what_does_not_fit_is_refused(change, named):
         (dict(controls=[SLOPE._replace(low="0"), KIND]), "slope"),
         (dict(controls=[SLOPE._replace(value="1"), KIND]), "slope"),
         (dict(controls=[SLOPE._replace(positions=2.5), KIND]), "positions"),
+        (dict(controls=[SLOPE._replace(positions=-3), KIND]), "positions"),
         (dict(presets=[1]), "presets"),
         (dict(presets={"Steep": {"slope": "far"}}), "slope"),
     ],

@@ -608,7 +608,15 @@ def test_a_linked_view_is_in_sight_and_survives_resizing(browser, address):
     page.wait_for_function(
         "w => document.querySelector('#surprise svg')?.getAttribute('width') < w", arg=before
     )
-    assert figure.locator("input").get_attribute("aria-valuetext") == "1.980"
+    moved = figure.locator("input")
+    assert moved.get_attribute("aria-valuetext") == "1.980"
+    page.evaluate("location.hash = '#summary'")  # a section: the figures stay as they are
+    page.wait_for_timeout(200)
+    assert moved.get_attribute("aria-valuetext") == "1.980"
+    page.evaluate("location.hash = '#surprise.gamma=1.9'")
+    page.wait_for_function(
+        "document.querySelector('#surprise input').getAttribute('aria-valuetext') === '1.900'"
+    )
     page.keyboard.press("Shift")  # from here on the reader decides what is in sight
     page.locator("#cobweb").scroll_into_view_if_needed()
     page.wait_for_selector("#cobweb[data-state=drawn]")
@@ -651,6 +659,24 @@ def test_what_is_drawn_is_the_orbit(browser, address, data, gamma, start):
     drawn = [float(point.split(",")[1]) for point in line[1:].split("L")]
     expected = [300 * (9 - w) / 13 for w in gradient_descent(z, gamma, start, 40)]
     assert max(abs(a - b) for a, b in zip(drawn, expected, strict=True)) < 0.1
+    page.close()
+
+
+def test_a_loss_of_many_decades_is_drawn_where_it_is(browser, address):
+    """Stored as logarithms, drawn on a logarithmic axis: the loss after 20,000 steps."""
+    w = [0.0, 0.0]
+    for _ in range(20_000):
+        first = 1 / (1 + math.exp(w[0] + 0.2 * w[1]))
+        second = 1 / (1 + math.exp(-2 * w[0] + 0.2 * w[1]))
+        w = [w[0] + (first - 2 * second) / 2, w[1] + 0.1 * (first + second)]
+    margins = (w[0] + 0.2 * w[1], -2 * w[0] + 0.2 * w[1])
+    loss = sum(math.log1p(math.exp(-m)) for m in margins) / 2
+    page = opened(browser, *DESK)
+    page.goto(f"{address}chapters/cycles/1_phenomenon.html#race")
+    page.wait_for_selector("#race[data-state=drawn]")
+    line = page.locator("#race svg .mark-line path").first.get_attribute("d")
+    drawn = float(re.split("[,L]", line)[-1])
+    assert abs(drawn - 240 * (1 - (math.log10(loss) + 5) / 6)) < 0.2
     page.close()
 
 

@@ -502,6 +502,10 @@ def period_doublings(
     [2.         2.63517159 2.81438525]
     """
     n_flips = arguments.count("n_flips", n_flips)
+    if n_flips > 12:
+        raise ValueError(
+            f"n_flips: got {n_flips}, at most 12 is allowed; float64 tells no more of them apart."
+        )
     rows, p = arguments.host_data(z, weights)
     rows = arguments.line(rows)
     cycle = find_cycle(w0, rows, step_size=step_size, weights=p)

@@ -217,7 +217,11 @@
       reset.addEventListener("click", () => go(start));
       row.append(reset);
       root.append(element("div", { class: "optdyn-panel" }, moved, row));
-      window.addEventListener("hashchange", () => ((at = readAddress(name, controls)), refresh()));
+      window.addEventListener("hashchange", () => {
+        if (!location.hash.includes("=")) return; // a link to a section leaves the figures as they are
+        at = readAddress(name, controls);
+        refresh();
+      });
     }
 
     const host = root.appendChild(element("div", { class: "optdyn-chart" }));

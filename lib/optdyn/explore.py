@@ -120,7 +120,7 @@ def explore(
     jitted = jax.jit(fn)
     first = columns_of(jitted(**{c.name: _argument(c, c.value) for c in controls}))
     spec = specification(chart, first, description)
-    name = fn.__name__.strip("_").replace("_", "-")
+    name = _name(fn).strip("_").replace("_", "-")
 
     def page() -> tuple[list[Any], list[Any], dict[str, Any]]:
         return _page(fn, controls, presets)
@@ -171,10 +171,11 @@ def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None
             "Make a control for each argument of fn."
         )
     names = [control.name for control in controls]
-    wanted = list(inspect.signature(fn).parameters)
+    bound = getattr(fn, "keywords", {})  # of a functools.partial
+    wanted = [name for name in inspect.signature(fn).parameters if name not in bound]
     if sorted(names) != sorted(wanted):
         raise ValueError(
-            f"controls are named {names}; {fn.__name__} takes {wanted}. "
+            f"controls are named {names}; {_name(fn)} takes {wanted}. "
             "Give each argument one control, or bind the others beforehand."
         )
     for control in controls:
@@ -184,7 +185,7 @@ def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None
                     f"slider {control.name!r} runs from {control.low!r} to {control.high!r}; its "
                     "ends must be numbers."
                 )
-            if not isinstance(control.positions, int):
+            if not isinstance(control.positions, int) or control.positions < 2:
                 raise TypeError(
                     f"slider {control.name!r} has positions={control.positions!r}; give it a whole "
                     "number of them, 2 or more."
@@ -204,6 +205,11 @@ def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None
                 f"control {control.name!r} has fewer than two positions; a reader could not move "
                 "it. Give it more, or bind its value beforehand."
             )
+
+
+def _name(fn: Any) -> str:
+    """The name of a function, or of the one that functools.partial holds."""
+    return str(getattr(getattr(fn, "func", fn), "__name__", "figure"))
 
 
 def _position(control: Control, value: float, where: str) -> int:
@@ -240,7 +246,7 @@ def _page(
     if size > TABLE_LIMIT:
         counts = " x ".join(f"{len(values_of(c))} {c.name}" for c in controls)
         raise ValueError(
-            f"the table of {fn.__name__} takes {size / 1000:.0f} kB for {counts} positions; at "
+            f"the table of {_name(fn)} takes {size / 1000:.0f} kB for {counts} positions; at "
             f"most {TABLE_LIMIT / 1000:.0f} kB go into a page. A figure that needs more has to "
             "compute in the page; as yet, use fewer positions or shorter columns."
         )

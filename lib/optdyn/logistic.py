@@ -66,9 +66,9 @@ def absorb(X: ArrayLike, y: ArrayLike, *, intercept: bool = False) -> Array:
 
 def _ready(w: Any, z: Any, weights: Any) -> tuple[Array, Array, Array]:
     points, p = arguments.data(z, weights)
+    start = arguments.start("w", w, points, finite=False)
     dtype = arguments.precision(w, z)
-    w = arguments.start("w", w, points, finite=False)
-    return jnp.asarray(w, dtype), jnp.asarray(points, dtype), jnp.asarray(p, dtype)
+    return jnp.asarray(start, dtype), jnp.asarray(points, dtype), jnp.asarray(p, dtype)
 
 
 def margins(w: Array, z: Array) -> Array:
