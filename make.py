@@ -613,6 +613,12 @@ def clean(everything: bool) -> None:
                 say(f"Removed {path.name}")
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is no port; take a number from 1 to 65535")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="make.py",
@@ -622,7 +628,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="command")
     add = commands.add_parser
     one = add("book", help="build the book and serve it on this machine")
-    one.add_argument("--port", type=int, default=8000, help="first port to try")
+    one.add_argument("--port", type=_port, default=8000, help="first port to try")
     one.add_argument("--no-serve", action="store_true", help="build only")
     add("build", help="build the book into _build/html, from stored outputs")
     add("test", help="run every test, and print the seconds of each part")

@@ -697,8 +697,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.command == "run-one":
         return run_one(*paths)
     for path in paths:
-        if not path.is_file():
-            parser.error(f"there is no notebook {path}")
+        if not path.is_file() or path.suffix != ".ipynb":
+            parser.error(f"{path} is no notebook; name files that end in .ipynb")
     if not paths:
         parser.error("there are no notebooks")
     if chosen.command == "execute":

@@ -579,6 +579,13 @@ WRONG = [
     (cycles.bifurcation_diagram, DIAGRAM | {"w0s": [[0.0]]}, ValueError, r"w0s: .*\(1, 1\)"),
     (cycles.bifurcation_diagram, DIAGRAM | {"n_transient": -1}, ValueError, "n_transient: .*-1"),
     (cycles.bifurcation_diagram, DIAGRAM | {"n_keep": 0}, ValueError, "n_keep: .*0"),
+    (cycles.gd_orbit, ORBIT | {"n_steps": 2**31 - 1}, ValueError, "n_steps: .*2147483647"),
+    (
+        cycles.gd_orbit,
+        ORBIT | {"z": np.ma.array([1.0, -1.0], mask=[0, 1])},
+        TypeError,
+        "z: .*masked",
+    ),
     (cycles.bifurcation_diagram, DIAGRAM | {"n_keep": 2**31}, ValueError, "n_keep: .*2147483648"),
     (cycles.lyapunov_exponent, EXPONENT | {"n_steps": 0}, ValueError, "n_steps: .*0"),
     (cycles.lyapunov_exponent, EXPONENT | {"step_size": 0}, ValueError, "step_size: .*0"),

@@ -97,6 +97,15 @@ def output(process: subprocess.Popen[str]) -> str:
 # --- help and refusals ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("port", ["-5", "0", "99999", "eight"])
+def test_what_is_no_port_is_refused_before_anything_runs(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        make.parser().parse_args(["book", f"--port={port}"])
+    assert f"{port} is no port; take a number from 1 to 65535" in capsys.readouterr().err
+
+
 def test_help_names_every_target_and_every_target_exists() -> None:
     text = make.parser().format_help()
     makefile = (ROOT / "Makefile").read_text()

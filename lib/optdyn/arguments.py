@@ -33,6 +33,10 @@ def real(name: str, value: Any, *, finite: bool = True) -> Any:
     >>> real("z", [1, 2])
     array([1, 2])
     """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name}: got a masked array, whose mask would be lost; fill it or compress it first."
+        )
     if not is_traced(value):
         try:
             value = np.asarray(value)
@@ -76,12 +80,12 @@ def precision(*values: Any) -> Any:
 
 
 def count(name: str, value: Any, *, least: int = 1) -> int:
-    """Return `value` as an int between `least` and 2**31 - 1; it is never traced.
+    """Return `value` as an int between `least` and 2**31 - 2; it is never traced.
 
     >>> count("n_steps", np.int64(3))
     3
     """
-    allowed = f"a whole number from {least} to 2147483647 is needed"
+    allowed = f"a whole number from {least} to 2147483646 is needed"
     if is_traced(value):
         raise TypeError(
             f"{name}: got a traced value, {allowed}; make the argument static "
@@ -93,7 +97,7 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
         number = None
     if number is None or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: got {value!r}, {allowed}; pass an int such as 100.")
-    if not least <= number < 2**31:
+    if not least <= number < 2**31 - 1:
         raise ValueError(f"{name}: got {number}, {allowed}; pass an int such as 100.")
     return number
 
