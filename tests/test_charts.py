@@ -108,6 +108,15 @@ def test_the_page_gets_a_picture_a_description_and_no_random_names(monkeypatch):
     assert "http" not in page.split("<script")[1]
 
 
+def test_words_of_a_chart_do_not_end_its_script():
+    titled = line().properties(title="</script><b>")
+    tables = {"t": {"x": np.arange(3), "y": np.arange(3)}}
+    page = charts.figure(titled, tables, description="A line that rises.", name="l").fragment()
+    assert page.count("</script>") == 1 and page.endswith("</script></div>")
+    data = json.loads(re.search(r"<script[^>]*>(.*)</script>", page).group(1))
+    assert data["spec"]["title"] == "</script><b>"
+
+
 def test_with_a_live_kernel_the_figure_is_an_altair_chart(monkeypatch):
     monkeypatch.delenv("OPTDYN_BOOK", raising=False)
     tables = {"t": {"x": np.arange(3), "y": np.array([0.0, np.nan, 2.0])}}

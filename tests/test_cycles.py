@@ -499,6 +499,21 @@ def test_lyapunov_exponents_of_cycles_and_in_the_plane():
     assert -800 < float(deep) < -600
 
 
+def test_the_exponent_starts_after_exactly_the_transient():
+    """One step after three: log |M'(w_3)| of a plain loop."""
+    z, eta, w = np.array(FLAGSHIP), 8.0, 0.2
+    for _ in range(3):
+        w += eta * np.mean(z / (1 + np.exp(w * z)))
+    m = w * z
+    bend = np.mean(z**2 / (2 + np.exp(m) + np.exp(-m)))
+    found = cycles.lyapunov_exponent(0.2, z, step_size=eta, n_transient=3, n_steps=1)
+    assert float(found) == pytest.approx(np.log(abs(1 - eta * bend)), abs=1e-12)
+
+
+def test_a_repelling_fixed_point_is_no_cycle():
+    assert cycles.find_cycle(0.0, [1.0, -1.0], step_size=10.0) is None  # 0 repels from there on
+
+
 def test_single_precision():
     with enable_x64(False):
         start = np.zeros(1)

@@ -181,6 +181,23 @@ def test_the_widget_computes_anew_with_each_move(monkeypatch):
     assert (slope.value, kind.value) == (1.0, 0)
 
 
+def test_the_widget_draws_with_its_seed(monkeypatch):
+    monkeypatch.delenv("OPTDYN_BOOK", raising=False)
+    drawn = []
+
+    def noise(key):
+        y = jax.random.normal(key, (3,))
+        jax.debug.callback(lambda values: drawn.append(tuple(values.tolist())), y)
+        return {"noise": {"x": jnp.arange(3), "y": y}}
+
+    box, _, _ = explore(noise, [Seed()], chart("noise"), description=WORDS).widget().children
+    box.value = 5
+    jax.effects_barrier()
+    expected = jax.random.normal(jax.random.key(5), (3,))
+    np.testing.assert_allclose(drawn[-1], expected, rtol=1e-6)
+    assert drawn[-1] != drawn[0]
+
+
 def test_in_the_book_the_widget_is_the_page_figure(monkeypatch):
     monkeypatch.setenv("OPTDYN_BOOK", "1")
     figure = explore(line, [SLOPE, KIND], chart(), description=WORDS)
