@@ -105,10 +105,12 @@ def sphere(dim: int, k: int, m_plus: int, *, norm: int = 37) -> Points:
     return Points(np.array([*rows, norm * axes[-1], -norm * axes[-1]]), np.array(multiplicities))
 
 
-_TEMPERATURES = (
-    [66, 70, 69, 68, 67, 72, 73, 70, 57, 63, 70, 78]  # degrees Fahrenheit
-    + [67, 53, 67, 75, 70, 81, 76, 79, 75, 76, 58]
-)
+# fmt: off
+_TEMPERATURES = [  # degrees Fahrenheit
+    66, 70, 69, 68, 67, 72, 73, 70, 57, 63, 70, 78,
+    67, 53, 67, 75, 70, 81, 76, 79, 75, 76, 58,
+]
+# fmt: on
 _DISTRESS = [0, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1]
 
 
