@@ -153,6 +153,28 @@ def test_cloud_image_counts_points_where_they_are():
     assert alpha[3, 0] > alpha[0, 4] > 0 and np.count_nonzero(alpha) == 2
 
 
+def test_class_image_puts_each_class_where_it_is():
+    address = charts.class_image([[0, 1, 2], [2, 0, 0]], ["", "blue 40", "green"])
+    _, alpha = opacities(base64.b64decode(address.partition(",")[2]))
+    assert alpha.tolist() == [[255, 0, 0], [0, 102, 255]]  # the lowest row comes last in the file
+
+
+@pytest.mark.parametrize(
+    ("classes", "colours", "named"),
+    [
+        ([[0, 1]], ["pink", "blue"], "pink"),
+        ([[0, 1]], ["blue x", "blue"], "blue x"),
+        ([[0, 2]], ["blue", "green"], "from 0 to 1"),
+        ([[0, 0.5]], ["blue", "green"], "whole"),
+        ([0, 1], ["blue", "green"], "shape"),
+        ([[0]], ["blue"] * 17, "17 colours"),
+    ],
+)
+def test_classes_without_a_colour_or_a_shape_are_refused(classes, colours, named):
+    with pytest.raises(ValueError, match=named):
+        charts.class_image(classes, colours)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from optdyn.explore import Choice, Seed, Slider, explore, texts_of, values_of
+from optdyn import charts
+from optdyn.explore import Choice, Raster, Seed, Slider, explore, texts_of, values_of
 
 SLOPE = Slider("slope", 0, 2, 1, positions=5)
 KIND = Choice("kind", ("plain", "doubled"))
@@ -206,3 +207,54 @@ def test_in_the_book_the_widget_is_the_page_figure(monkeypatch):
     assert (
         set(bundle) == {"text/html", "text/plain"} and 'data-figure="line"' in bundle["text/html"]
     )
+
+
+def checks(slope, kind):
+    """A picture of 3 x 2 classes that the slider moves, and a dot that the menu moves."""
+    return {
+        "board": {"class": (jnp.arange(6) + jnp.round(slope).astype(int)) % 2},
+        "dot": {"x": kind[None], "y": kind[None]},
+    }
+
+
+def board():
+    dot = alt.Chart(alt.NamedData("dot")).mark_point().encode(x="x:Q", y="y:Q")
+    return alt.layer(charts.picture("board", 300, 200), dot)
+
+
+FORM = {"board": Raster(3, 2, ("", "blue"))}
+
+
+def test_a_picture_is_stored_once_for_each_position_that_changes_it():
+    figure = explore(checks, [SLOPE, KIND], board(), description=WORDS, raster=FORM)
+    stored = page(figure)["tables"]["board"]["url"]
+    assert stored["axes"] == [0] and len(stored["texts"]) == 5
+    for slope, url in zip(np.linspace(0, 2, 5), stored["texts"], strict=True):
+        classes = (np.arange(6) + round(slope)) % 2
+        assert url == charts.class_image(classes.reshape(2, 3), ["", "blue"])
+    assert figure.first["board"]["url"].tolist() == [stored["texts"][2]]
+
+
+def test_the_live_kernel_paints_the_same_picture(monkeypatch):
+    monkeypatch.delenv("OPTDYN_BOOK", raising=False)
+    figure = explore(checks, [SLOPE, KIND], board(), description=WORDS, raster=FORM)
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    box = figure.widget()
+    box.children[0].index = 3
+    drawn = shown[-1].to_dict(validate=False)["datasets"]["board"][0]["url"]
+    assert drawn == page(figure)["tables"]["board"]["url"]["texts"][3]
+
+
+@pytest.mark.parametrize(
+    ("form", "named"),
+    [
+        ({"board": Raster(4, 2, ("", "blue"))}, "2 x 4"),
+        ({"board": Raster(3, 2, ("blue",))}, "from 0 to 0"),
+        ({"wall": Raster(3, 2, ("", "blue"))}, "wall"),
+        ({"dot": Raster(1, 1, ("", "blue"))}, "dot"),
+    ],
+)
+def test_a_picture_that_does_not_fit_is_refused(form, named):
+    with pytest.raises(ValueError, match=named):
+        explore(checks, [SLOPE, KIND], board(), description=WORDS, raster=form)

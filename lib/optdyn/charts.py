@@ -23,7 +23,16 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["COLOURS", "CONFIG", "Figure", "cloud_image", "figure", "in_book"]
+__all__ = [
+    "COLOURS",
+    "CONFIG",
+    "Figure",
+    "class_image",
+    "cloud_image",
+    "figure",
+    "in_book",
+    "picture",
+]
 
 Tables = Mapping[str, Mapping[str, Any]]
 
@@ -242,13 +251,24 @@ def pack(tables: Tables, counts: Sequence[int]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _pack_column(array: np.ndarray, n_controls: int) -> dict[str, Any]:
+def moving_axes(array: np.ndarray, n_controls: int) -> tuple[list[int], np.ndarray]:
+    """The controls that change ``array`` (*counts, n), and the array along those alone.
+
+    >>> moving_axes(np.array([[[1, 2]], [[3, 4]]]), 2)
+    ([0], array([[1, 2],
+           [3, 4]]))
+    """
     axes: list[int] = []
     for axis in reversed(range(n_controls)):
         if np.array_equal(array, np.broadcast_to(array.take([0], axis), array.shape), True):
             array = array.take(0, axis)
         else:
             axes.insert(0, axis)
+    return axes, array
+
+
+def _pack_column(array: np.ndarray, n_controls: int) -> dict[str, Any]:
+    axes, array = moving_axes(array, n_controls)
     values = array.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
@@ -275,7 +295,7 @@ def _pack_column(array: np.ndarray, n_controls: int) -> dict[str, Any]:
 def _rows(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """A table's columns as Vega's rows; what is not finite becomes None."""
     lists = {
-        name: [v if np.isfinite(v) else None for v in array.tolist()]
+        name: [v if isinstance(v, str) or np.isfinite(v) else None for v in array.tolist()]
         for name, array in columns.items()
     }
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
@@ -324,15 +344,54 @@ def cloud_image(
     )
     occupied = counts[counts > 0]
     scale = max(np.percentile(occupied, 90) / 2, 0.7) if occupied.size else 1.0
-    alpha = np.round(255 * (1 - np.exp(-counts / scale))).astype(np.uint8)[::-1]
+    alpha = np.round(255 * (1 - np.exp(-counts / scale))).astype(np.uint8)
     levels = (alpha // 16).astype(np.uint8)  # 16 opacities, four bits a pixel
-    return "data:image/png;base64," + base64.b64encode(_png(levels, COLOURS[colour])).decode()
+    shades = [(COLOURS[colour], 17 * level) for level in range(16)]
+    return _png(levels, shades)
 
 
-def _png(levels: np.ndarray, colour: str) -> bytes:
-    """A PNG of one colour at 16 opacities: ``levels`` (height, width) in 0..15."""
+def class_image(classes: Any, colours: Sequence[str]) -> str:
+    """A map of classes as a PNG data address, for ``mark_image``: one pixel a value.
+
+    Arguments:
+        classes: whole numbers, shape (height, width), the lowest row first.
+        colours: for each class a name in :data:`COLOURS`, or "" for transparent; at most 16. A name
+            may end in a percentage of opacity, as in "blue 40".
+    Raises:
+        ValueError: an unknown colour; classes without a colour, or not in two dimensions.
+
+    >>> class_image([[0, 1]], ["", "blue 40"])[:22]
+    'data:image/png;base64,'
+    """
+    values = np.asarray(classes)
+    shades = []
+    for text in colours:
+        name, _, opacity = text.partition(" ")
+        if (name and name not in COLOURS) or not (opacity or "100").isdecimal():
+            raise ValueError(
+                f"colours must be names of {sorted(COLOURS)}, perhaps with a percentage as in "
+                f"'blue 40', or empty; got {text!r}."
+            )
+        shades.append(
+            (COLOURS.get(name, "#000000"), round(2.55 * int(opacity or 100)) * bool(name))
+        )
+    if values.ndim != 2 or values.size == 0 or len(shades) > 16:
+        raise ValueError(
+            f"classes must have shape (height, width), for at most 16 colours; got {values.shape} "
+            f"and {len(shades)} colours."
+        )
+    if not np.all((values >= 0) & (values < len(shades)) & (values == np.round(values))):
+        raise ValueError(
+            f"classes must be whole numbers from 0 to {len(shades) - 1}, one for each colour; got "
+            f"{values.min()} to {values.max()}."
+        )
+    return _png(values.astype(np.uint8), shades)
+
+
+def _png(levels: np.ndarray, shades: Sequence[tuple[str, int]]) -> str:
+    """A PNG of at most 16 shades (colour, opacity to 255) as a data address; lowest row first."""
     height, width = levels.shape
-    padded = np.pad(levels, ((0, 0), (0, width % 2)))
+    padded = np.pad(levels[::-1], ((0, 0), (0, width % 2)))
     packed = (padded[:, ::2] << 4) | padded[:, 1::2]
     lines = b"".join(b"\0" + row.tobytes() for row in packed)
 
@@ -341,11 +400,32 @@ def _png(levels: np.ndarray, colour: str) -> bytes:
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    return (
+    png = (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 4, 3, 0, 0, 0))
-        + chunk(b"PLTE", bytes.fromhex(colour[1:]) * 16)
-        + chunk(b"tRNS", bytes(17 * level for level in range(16)))
+        + chunk(b"PLTE", b"".join(bytes.fromhex(colour[1:]) for colour, _ in shades))
+        + chunk(b"tRNS", bytes(opacity for _, opacity in shades))
         + chunk(b"IDAT", zlib.compress(lines, 9))
         + chunk(b"IEND", b"")
+    )
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def picture(data: str, width: int, height: int) -> Any:
+    """An Altair layer that fills its panel with a picture; axes come from the layers over it.
+
+    Arguments:
+        data: a data address, or the name of a table whose column "url" holds one.
+        width, height: of the panel, in pixels.
+
+    >>> picture("basin", 300, 200).to_dict()["data"]
+    {'name': 'basin'}
+    """
+    import altair as alt
+
+    source = alt.InlineData([{"url": data}]) if data.startswith("data:") else alt.NamedData(data)
+    return (
+        alt.Chart(source)
+        .mark_image(aspect=False, align="left", baseline="top", width=width, height=height)
+        .encode(x=alt.value(0), y=alt.value(0), url="url:N")
     )

@@ -128,7 +128,8 @@ def orings(*, raw: bool = False) -> NDArray[np.float64]:
     if not raw:
         x = (x - x.mean()) / x.std()
     y = 2.0 * np.array(_DISTRESS) - 1
-    return y[:, None] * np.column_stack([x, np.ones_like(x)])
+    z: NDArray[np.float64] = y[:, None] * np.column_stack([x, np.ones_like(x)])
+    return z
 
 
 class Known(NamedTuple):

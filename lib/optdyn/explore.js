@@ -12,12 +12,13 @@
   // ---- numbers ----------------------------------------------------------------------------------
 
   /** One packed column: at(index of each control) -> its values there. */
-  function column({ axes, length, low, step, log, codes }, counts) {
+  function column({ axes, length, low, step, log, codes, texts }, counts) {
+    const blockOf = (indices) => axes.reduce((block, axis) => block * counts[axis] + indices[axis], 0);
+    if (texts) return (indices) => [texts[blockOf(indices)]];
     const bytes = Uint8Array.from(atob(codes), (c) => c.charCodeAt(0));
     const packed = new Uint16Array(bytes.buffer);
     return (indices) => {
-      let block = 0;
-      for (const axis of axes) block = block * counts[axis] + indices[axis];
+      const block = blockOf(indices);
       const values = new Array(length);
       for (let i = 0; i < length; i++) {
         const code = packed[block * length + i];

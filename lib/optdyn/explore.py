@@ -18,9 +18,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optdyn.charts import Figure, Tables, columns_of, pack, specification, with_rows
+from optdyn.charts import (
+    Figure,
+    Tables,
+    class_image,
+    columns_of,
+    moving_axes,
+    pack,
+    specification,
+    with_rows,
+)
 
-__all__ = ["Choice", "Seed", "Slider", "explore"]
+__all__ = ["Choice", "Raster", "Seed", "Slider", "explore"]
 
 TABLE_LIMIT = 300_000  # bytes of a figure's table in its page
 
@@ -62,6 +71,18 @@ class Seed(NamedTuple):
 Control = Slider | Choice | Seed
 
 
+class Raster(NamedTuple):
+    """A table drawn as a picture: one column of ``height * width`` classes, the lowest row first.
+
+    ``colours`` are those of :func:`optdyn.charts.class_image`, one a class. The chart gets a table
+    of one row with the column ``url``: draw it with :func:`optdyn.charts.picture`.
+    """
+
+    width: int
+    height: int
+    colours: tuple[str, ...]
+
+
 def explore(
     fn: Callable[..., Tables],
     controls: Sequence[Control],
@@ -69,6 +90,7 @@ def explore(
     *,
     description: str,
     presets: Mapping[str, Mapping[str, float]] | Sequence[Any] = (),
+    raster: Mapping[str, Raster] | None = None,
     mode: str = "auto",
 ) -> Figure:
     """A figure whose controls move the arguments of a JAX function.
@@ -80,6 +102,7 @@ def explore(
         chart: an Altair chart over ``alt.NamedData(table)``.
         description: what a reader who cannot see the figure should know; required.
         presets: ``{label: {control: value}}``, buttons that the text refers to.
+        raster: ``{table: Raster}``, the tables that are pictures.
         mode: ``"table"``, or ``"auto"``, which is the table as yet.
     Returns:
         A :class:`~optdyn.charts.Figure`; its ``widget()`` is for a live kernel.
@@ -117,16 +140,22 @@ def explore(
         for control in controls:
             if control.name in values:
                 _position(control, values[control.name], label)
+    raster = dict(raster or {})
     jitted = jax.jit(fn)
-    first = columns_of(jitted(**{c.name: _argument(c, c.value) for c in controls}))
+
+    def evaluate(values: Mapping[str, float]) -> Tables:
+        tables = jitted(**{c.name: _argument(c, values[c.name]) for c in controls})
+        return _painted(columns_of(tables), raster)
+
+    first = evaluate(start)
     spec = specification(chart, first, description)
     name = _name(fn).strip("_").replace("_", "-")
 
     def page() -> tuple[list[Any], list[Any], dict[str, Any]]:
-        return _page(fn, controls, presets)
+        return _page(fn, controls, presets, raster)
 
     def live() -> Any:
-        return _widget(jitted, controls, presets, spec)
+        return _widget(evaluate, controls, presets, spec)
 
     return Figure(name, spec, description, first, page, live)
 
@@ -234,15 +263,59 @@ def _argument(control: Control, value: float) -> Any:
     return jnp.asarray(value, dtype=None if isinstance(control, Choice) else float)
 
 
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def _painted(tables: Tables, raster: Mapping[str, Raster]) -> dict[str, Any]:
+    """The tables, those of ``raster`` replaced by their picture."""
+    painted: dict[str, Any] = dict(tables)
+    for name, form in raster.items():
+        painted[name] = {"url": np.array([_paint(name, _pixels(name, tables, form), form)])}
+    return painted
+
+
+def _pixels(name: str, tables: Tables, form: Raster) -> np.ndarray:
+    """The one column of a table that is a picture, of ``height * width`` values."""
+    columns = list(tables.get(name, {}).values())
+    if len(columns) != 1 or np.shape(columns[0])[-1] != form.width * form.height:
+        shapes = {column: np.shape(array) for column, array in tables.get(name, {}).items()}
+        raise ValueError(
+            f"raster: table {name!r} has columns of the shapes {shapes}, one column of "
+            f"{form.height} x {form.width} values is needed; return the flattened picture."
+        )
+    return np.asarray(columns[0])
+
+
+def _paint(name: str, pixels: np.ndarray, form: Raster) -> str:
+    try:
+        return class_image(pixels.reshape(form.height, form.width), form.colours)
+    except ValueError as error:
+        raise ValueError(f"raster: table {name!r}: {error}") from None
+
+
 # --- the page's table ----------------------------------------------------------------------------
 
 
 def _page(
-    fn: Callable[..., Tables], controls: Sequence[Control], presets: Mapping[str, Any]
+    fn: Callable[..., Tables],
+    controls: Sequence[Control],
+    presets: Mapping[str, Any],
+    raster: Mapping[str, Raster],
 ) -> tuple[list[Any], list[Any], dict[str, Any]]:
     """What the page's script is given: controls, presets, and the function's values packed."""
-    packed = pack(_grid(fn, controls), [len(values_of(control)) for control in controls])
-    size = sum(len(c["codes"]) for columns in packed.values() for c in columns.values())
+    values = dict(_grid(fn, controls))
+    pictures = {}
+    for table, form in raster.items():
+        axes, pixels = moving_axes(_pixels(table, values, form), len(controls))
+        del values[table]
+        urls = [_paint(table, p, form) for p in pixels.reshape(-1, form.width * form.height)]
+        pictures[table] = {"url": {"axes": axes, "texts": urls}}
+    packed = pack(values, [len(values_of(control)) for control in controls]) | pictures
+    size = sum(
+        len(c.get("codes", "")) + sum(map(len, c.get("texts", ())))
+        for columns in packed.values()
+        for c in columns.values()
+    )
     if size > TABLE_LIMIT:
         counts = " x ".join(f"{len(values_of(c))} {c.name}" for c in controls)
         raise ValueError(
@@ -291,7 +364,7 @@ def _grid(fn: Callable[..., Tables], controls: Sequence[Control]) -> Tables:
 
 
 def _widget(
-    jitted: Callable[..., Tables],
+    evaluate: Callable[[Mapping[str, float]], Tables],
     controls: Sequence[Control],
     presets: Mapping[str, Mapping[str, float]],
     spec: Mapping[str, Any],
@@ -302,12 +375,10 @@ def _widget(
     from IPython.display import display
 
     inputs = {control.name: _input(control) for control in controls}
-    by_name = {control.name: control for control in controls}
     out = ipywidgets.Output()
 
     def draw(_: Any = None) -> None:
-        arguments = {n: _argument(by_name[n], widget.value) for n, widget in inputs.items()}
-        tables = columns_of(jitted(**arguments))
+        tables = evaluate({name: widget.value for name, widget in inputs.items()})
         with out:
             out.clear_output(wait=True)
             display(alt.Chart.from_dict(with_rows(spec, tables)))
