@@ -8,6 +8,8 @@ The site is built from the outputs stored in the notebooks. `execute` renews the
 runs each notebook in a fresh kernel and replaces the file whole, when its run succeeded
 and something changed. `normalise` only rewrites files in the stored form, without
 running them. `check` names what is wrong with the stored notebooks; the tests call it.
+Exercises and their solutions have one source, solutions.ipynb in nbgrader's format:
+`execute` strips it into the exercises.ipynb beside it and runs both.
 Use these through `make execute`, which sets up the environment first.
 """
 
@@ -17,6 +19,7 @@ import argparse
 import ast
 import concurrent.futures
 import contextlib
+import copy
 import datetime
 import functools
 import hashlib
@@ -44,7 +47,7 @@ FINGERPRINTED = ("jax", "numpy", "altair")  # packages whose versions count
 CELL_TIMEOUT = 300  # seconds
 CELL_LINES, LINE_LENGTH = 20, 88
 FILE_SIZE = 1_500_000  # bytes
-KEPT_CELL_METADATA = ("mystnb", "slideshow", "tags")
+KEPT_CELL_METADATA = ("mystnb", "nbgrader", "slideshow", "tags")
 
 Notebook = Any  # nbformat's nodes are dictionaries with attributes
 
@@ -203,6 +206,123 @@ def write_whole(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+# --- exercises -----------------------------------------------------------------------
+
+# nbgrader's grammar, with its default stubs: in a cell whose metadata make it a solution,
+# what stands between the two marks is replaced by a stub; without marks the whole cell is.
+# Where nbgrader would keep what a solutions page alone needs, such as its figures, there is
+# a tag: nbconvert's TagRemovePreprocessor takes those cells out (book/nbgrader_config.py).
+SOLUTIONS, EXERCISES = "solutions.ipynb", "exercises.ipynb"
+BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
+STUBS = {
+    "code": ["# YOUR CODE HERE", "raise NotImplementedError()"],
+    "markdown": ["YOUR ANSWER HERE"],
+}
+SOLUTION_ONLY = "solution-only"
+EXERCISES_ONLY = "remove-cell"  # the page of solutions leaves such a cell out, the other not
+
+
+def exercises_from(nb: Notebook) -> Notebook:
+    """The exercises of a notebook of solutions: stubs for solutions, and no outputs."""
+    made = copy.deepcopy(nb)
+    made.metadata.pop("optdyn", None)
+    made.cells = []
+    for cell in copy.deepcopy(nb.cells):
+        tags = cell.metadata.get("tags", [])
+        if SOLUTION_ONLY in tags:
+            continue
+        if EXERCISES_ONLY in tags:
+            cell.metadata.tags = [tag for tag in tags if tag != EXERCISES_ONLY]
+        cell.source = _stubbed(cell)
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        made.cells.append(cell)
+    return made
+
+
+def _stubbed(cell: Notebook) -> str:
+    kept: list[str] = []
+    inside = marked = False
+    solution = cell.metadata.get("nbgrader", {}).get("solution", False)
+    for line in cell.source.split("\n"):
+        if BEGIN in line:
+            if inside or not solution:
+                raise ValueError(f"{line.strip()} inside another, or in no solution cell")
+            inside = marked = True
+            indent = line[: len(line) - len(line.lstrip())]
+            kept += [indent + stub for stub in STUBS[cell.cell_type]]
+        elif END in line:
+            inside = False
+        elif not inside:
+            kept.append(line)
+    if inside:
+        raise ValueError(f"{BEGIN} without {END}: {kept[0].strip()}")
+    return "\n".join(STUBS[cell.cell_type] if solution and not marked else kept)
+
+
+def _essence(nb: Notebook) -> list[Any]:
+    """What two notebooks share if one was made from the other."""
+    cells = json.loads(normalise(nb))["cells"]
+    return [[cell["cell_type"], cell["source"], cell["metadata"]] for cell in cells]
+
+
+def renew_exercises(paths: Sequence[Path]) -> list[Path]:
+    """Write the exercises anew where they differ; the paths, of each pair both."""
+    all_: dict[Path, None] = {}
+    for path in paths:
+        source, made = path.with_name(SOLUTIONS), path.with_name(EXERCISES)
+        if path.name not in (SOLUTIONS, EXERCISES) or not source.is_file():
+            all_[path] = None
+            continue
+        nb = read(source)
+        put_setup_cell(nb, source)
+        fresh = exercises_from(nb)
+        if not made.is_file() or _essence(read(made)) != _essence(fresh):
+            write_whole(made, normalise(fresh))
+        all_ |= {source: None, made: None}
+    return list(all_)
+
+
+def exercise_problems(path: Path, nb: Notebook) -> Iterator[str]:
+    """What is wrong with a notebook of solutions, or with exercises made from it."""
+    source = path.with_name(SOLUTIONS)
+    if path.name not in (SOLUTIONS, EXERCISES) or not source.is_file():
+        return
+    try:
+        fresh = exercises_from(read(source))
+    except ValueError as error:
+        yield f"cannot be stripped: {error}"
+        return
+    if path.name == EXERCISES and _essence(nb) != _essence(fresh):
+        yield f"is not {SOLUTIONS} without its solutions: make execute"
+    ids = [
+        cell.metadata.nbgrader.get("grade_id") for cell in nb.cells if "nbgrader" in cell.metadata
+    ]
+    for name in sorted({str(name) for name in ids if ids.count(name) > 1}):
+        yield f"has the grade_id {name} twice"
+    for index, cell in enumerate(nb.cells):
+        data = cell.metadata.get("nbgrader")
+        if data is not None:
+            for text in _grammar(cell.cell_type, data):
+                yield f"cell {index}, for nbgrader: {text}"
+
+
+def _grammar(kind: str, data: dict[str, Any]) -> Iterator[str]:
+    """What nbgrader would refuse in the metadata of a cell, schema 3."""
+    flags = ("grade", "locked", "solution", "task")
+    if data.get("schema_version") != 3 or not all(type(data.get(f)) is bool for f in flags):
+        yield f"needs schema_version 3 and {', '.join(flags)}, true or false"
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", str(data.get("grade_id", ""))):
+        yield "needs a grade_id of letters, digits, - and _"
+    points = data.get("points")
+    if data.get("grade") and not (isinstance(points, int | float) and points >= 0):
+        yield "needs points, as it is graded"
+    if not data.get("grade") and "points" in data:
+        yield "has points and is not graded"
+    if kind == "markdown" and data.get("solution") and not data.get("grade"):
+        yield "is a solution in words, which has to be graded"
 
 
 # --- fingerprints --------------------------------------------------------------------
@@ -416,6 +536,7 @@ def problems(path: Path) -> Iterator[str]:
         for line in lines:
             if len(line) > LINE_LENGTH:
                 yield f"cell {index} has a line longer than {LINE_LENGTH}: {line[:40]}"
+    yield from exercise_problems(path, nb)
     yield from output_problems(nb)
 
 
@@ -705,6 +826,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ["OPTDYN_BOOK"] = "1"
         for leftover in {f for p in paths for f in p.parent.glob(".*.ipynb.*.tmp")}:
             leftover.unlink(missing_ok=True)  # of a run that was killed
+        paths = renew_exercises(paths)
         return 1 if execute(paths, max(1, chosen.jobs)) else 0
     if chosen.command == "normalise":
         for path in paths:

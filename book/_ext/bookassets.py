@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import bookpages
+import booksolutions
 from sphinx.errors import SphinxError
 
 HERE = Path(__file__).resolve().parent
@@ -50,7 +51,7 @@ def configure(app, config):
     repository(config)
     without_thebe(app)
     try:
-        bookpages.generate(Path(app.srcdir))
+        bookpages.generate(Path(app.srcdir), solutions=config.optdyn_solutions)
     except ValueError as error:
         raise SphinxError(str(error)) from None
 
@@ -305,6 +306,7 @@ def gate(app, exception):
 
 
 def setup(app):
+    booksolutions.setup(app)
     app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", dress, priority=400)
     app.connect("html-page-context", run_line, priority=600)

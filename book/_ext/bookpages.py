@@ -66,9 +66,10 @@ class Claim(NamedTuple):
         return place, topic, series, int(number), suffix
 
 
-def notebooks(root: Path) -> list[Path]:
-    """Every notebook of the book, in order."""
-    chapters = sorted(root.glob("chapters/*/*.ipynb"))
+def notebooks(root: Path, *, solutions: bool = True) -> list[Path]:
+    """Every notebook of the book, in order, with solutions or without."""
+    found = sorted(root.glob("chapters/*/*.ipynb"))
+    chapters = [path for path in found if solutions or path.stem != "solutions"]
     return [*root.glob("book/index.ipynb"), *chapters]
 
 
@@ -205,7 +206,7 @@ def chapter_claims(claims: Sequence[Claim], topic: str) -> str:
     return claims_table(mine, f"chapters/{topic}", f"The claims on {title}")
 
 
-def status_page(root: Path) -> str:
+def status_page(root: Path, *, solutions: bool = True) -> str:
     """The body of book/status."""
     path = root / "book" / "measurements.json"
     if not path.exists():
@@ -224,16 +225,19 @@ def status_page(root: Path) -> str:
         "times",
         "How long each notebook took, all cells, from a cold start",
         ["Notebook", "Measured", "Budget", "Date"],
-        [time_row(name, entry) for name, entry in times(root, record)],
+        [time_row(name, entry) for name, entry in times(root, record, solutions)],
     )
     parts.append(f"## The notebooks\n\n{body}")
     return "\n".join(parts)
 
 
-def times(root: Path, record: dict[str, Any]) -> list[tuple[str, dict | None]]:
+def times(
+    root: Path, record: dict[str, Any], solutions: bool = True
+) -> list[tuple[str, dict | None]]:
     """Every notebook with its measurement, or with None."""
     measured = record.get("notebooks", {})
-    here = [path.relative_to(root).as_posix() for path in notebooks(root)]
+    paths = notebooks(root, solutions=solutions)
+    here = [path.relative_to(root).as_posix() for path in paths]
     return [(name, measured.get(name)) for name in here]
 
 
@@ -264,12 +268,12 @@ def write_whole(path: Path, text: str) -> bool:
     return True
 
 
-def generate(root: Path) -> None:
-    """Write book/generated."""
-    claims = read_claims(root)
+def generate(root: Path, *, solutions: bool = True) -> None:
+    """Write book/generated; without solutions, no table links to them."""
+    claims = [c for c in read_claims(root) if solutions or not c.page.endswith("/solutions")]
     out = root / "book" / "generated"
     write_whole(out / "claims.md", claims_page(claims))
-    write_whole(out / "status.md", status_page(root))
+    write_whole(out / "status.md", status_page(root, solutions=solutions))
     for folder in sorted(path for path in root.glob("chapters/*") if path.is_dir()):
         text = chapter_claims(claims, folder.name)
         write_whole(out / f"claims-{folder.name}.md", text)
