@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from optdyn import cycles, logistic
+from optdyn import cycles, datasets, logistic
 
 if hasattr(jax, "enable_x64"):
     enable_x64 = jax.enable_x64
@@ -316,6 +316,163 @@ def test_period(k, seed):
         assert cycles.period(tail, max_period=k - 1) == 0
 
 
+def end_of(z, m, etas, starts, n_steps, n_tail=48):
+    """The last iterates of many orbits by a NumPy loop, shape (n_tail, etas, starts, d)."""
+    z, p = np.asarray(z, float).reshape(len(z), -1), np.asarray(m, float) / np.sum(m)
+    w = np.repeat(np.asarray(starts, float).reshape(1, len(starts), -1), len(etas), axis=0)
+    tail = []
+    for t in range(n_steps + n_tail):
+        if t >= n_steps:
+            tail.append(w)
+        w = w + np.asarray(etas)[:, None, None] * ((p / (1 + np.exp(w @ z.T))) @ z)
+    return np.array(tail)
+
+
+def labels_of(tail, w):
+    """What `basins` should say of orbits that have settled as far as float64 can tell."""
+    labels = np.zeros(tail.shape[1:3], int)
+    for k in range(16, 0, -1):
+        labels[np.abs(tail[k:] - tail[:-k]).max(axis=(0, 3)) < 1e-9] = k
+    near = np.abs(tail[-1] - w).max(axis=-1) < 1e-9
+    assert (near | (labels != 1)).all()
+    return np.where(near, 1, labels)
+
+
+def test_basins_on_the_line():
+    gammas, starts = [0.5, 1.85, 1.9, 1.93, 1.943, 1.98, 2.1], np.linspace(-3, 3, 41)
+    etas = np.array(gammas) * UNIT
+    found = cycles.basins(FLAGSHIP, step_sizes=etas, w0s=starts, n_transient=4000)
+    tail = end_of(FLAGSHIP, [1] * 4, etas, starts, 4000)
+    np.testing.assert_array_equal(found, labels_of(tail, logistic.minimizer(FLAGSHIP)))
+    assert [set(row) for row in found] == [{1}, {1}, {1, 2}, {1, 4}, {1, 8}, {0, 1}, {0}]
+    few = cycles.basins(FLAGSHIP, step_sizes=etas, w0s=starts, n_transient=4000, max_period=3)
+    np.testing.assert_array_equal(few, np.where(found > 3, 0, found))
+    column = np.array(FLAGSHIP)[:, None]
+    again = cycles.basins(column, step_sizes=etas, w0s=starts[:, None], n_transient=4000)
+    np.testing.assert_array_equal(again, found)
+
+
+def test_shares_of_starts_that_never_settle_on_the_minimiser():
+    expected = {1.85: 0, 1.86: 0.252, 1.88: 0.573, 1.9: 0.734, 1.92: 0.778, 1.94: 0.820}
+    expected |= {1.96: 0.861, 1.98: 0.907, 1.99: 0.938}
+    starts, etas = np.linspace(-3, 3, 2001), np.array([*expected]) * UNIT
+    found = cycles.basins(FLAGSHIP, step_sizes=etas, w0s=starts, n_transient=3000)
+    assert found.dtype.kind == "i" and found.shape == (9, 2001)
+    np.testing.assert_allclose(np.mean(found != 1, axis=1), [*expected.values()], atol=0.005)
+
+
+def test_basins_in_the_plane():
+    u, v = np.meshgrid(np.linspace(-4, 4, 60), np.linspace(-2, 10, 60))
+    starts = np.stack([u.ravel(), v.ravel()], axis=1)
+    for gamma, share, data in [
+        (0.5, 0.422, walls(20, 4, 15, 4)),
+        (0.9, 0.261, walls(8, 2, 15, 2)),
+        (0.05, 0.338, walls(80, 6, 25, 7)),
+    ]:
+        z, m = data
+        eta = gamma / 2 * logistic.critical_step_size(z, m)
+        found = cycles.basins(z, step_sizes=[eta], w0s=starts, n_transient=3000, weights=m)
+        assert np.unique(found).tolist() == [1, 2]
+        assert np.mean(found == 2) == pytest.approx(share, abs=0.01)
+        some = starts[7::97]
+        tail = end_of(z, m, [eta], some, 20_000)
+        np.testing.assert_array_equal(found[:, 7::97], labels_of(tail, logistic.minimizer(z, m)))
+
+
+def test_basins_with_many_dimensions_steps_and_starts():
+    """More lanes than a block holds; none of them is mixed up with another."""
+    ball = [[35, 0, 12], [-35, 0, 12], [0, 35, 12], [0, -35, 12], [0, 0, 37], [0, 0, -37]]
+    m = [4, 4, 4, 4, 175, 1]
+    near = np.array([0.06, 0.008, 0.18])
+    starts = near * np.linspace(0, 1.2, 3 * cycles.BLOCK // 4)[:, None]
+    etas = [0.369185748, 0.1]
+    found = cycles.basins(ball, step_sizes=etas, w0s=starts, n_transient=1500, weights=m)
+    some = slice(None, None, 401)
+    tail = end_of(ball, m, etas, starts[some], 6000)
+    np.testing.assert_array_equal(found[:, some], labels_of(tail, logistic.minimizer(ball, m)))
+    assert set(found[0]) == {1, 2} and set(found[1]) == {1}
+    cross = np.concatenate([np.eye(5), -np.eye(5)])  # five copies of the line
+    wide = cycles.basins(
+        cross, step_sizes=[30.0, 45.0], w0s=[[0.1, -0.2, 0.3, 0, 1]], n_transient=1000
+    )
+    assert wide.tolist() == [[1], [2]]
+
+
+def test_a_slow_transient_is_in_no_basin():
+    """O-rings in degrees: for 100,000 steps the orbit all but returns every second step."""
+    z = datasets.orings(raw=True)
+    etas = np.array([1.5, 1.9]) / 2 * logistic.critical_step_size(z)
+    for n_transient in (300, 3000, 100_000):
+        found = cycles.basins(z, step_sizes=etas, w0s=np.zeros((1, 2)), n_transient=n_transient)
+        assert not found.any()
+    # just beyond a fold an orbit lingers where the two-cycle will be
+    fold = logistic.global_step_size(FLAGSHIP) * (1 - 1e-7)
+    lingers = cycles.bifurcation_diagram(
+        FLAGSHIP, step_sizes=[fold], w0s=[0.0], n_transient=3000, n_keep=3
+    )
+    assert 0 < abs(lingers[2, 0, 0] - lingers[0, 0, 0]) < 1e-6
+    for n_transient, label in ((3000, 0), (100_000, 1)):
+        found = cycles.basins(FLAGSHIP, step_sizes=[fold], w0s=[0.0], n_transient=n_transient)
+        assert found.tolist() == [[label]]
+    # just below a flip the orbit returns faster after four steps than after two
+    flip = 1.92082091731295543 * UNIT
+    found = cycles.basins(FLAGSHIP, step_sizes=[flip * 0.99999], w0s=[0.0], n_transient=2000)
+    assert found.tolist() == [[0]]
+    found = cycles.basins(
+        FLAGSHIP, step_sizes=[flip * 0.999, flip * 1.001], w0s=[0.0], n_transient=20_000
+    )
+    assert found.tolist() == [[2], [4]]
+
+
+def test_the_minimiser_is_a_basin_of_its_own():
+    w = logistic.minimizer(FLAGSHIP)
+    etas = np.array([1.0, 1.9, 1.99]) * UNIT
+    found = cycles.basins(FLAGSHIP, step_sizes=etas, w0s=[w, w + 1e-3], n_transient=0)
+    assert found.tolist() == [[1, 1], [1, 1], [1, 0]]  # 48 steps are few at 1.99
+    # beyond 2 / lambda it repels, but for a start on it or on its stable manifold
+    found = cycles.basins([1.0, -1.0], step_sizes=[9.0, 8.0001], w0s=[0.0, 1.0], n_transient=9000)
+    assert found.tolist() == [[1, 2], [1, 0]]
+    # an orbit that shrinks towards a cycle of size 2e-5 around w* is not on its way to w*
+    found = cycles.basins([1.0, -1.0], step_sizes=[8 + 1e-9], w0s=[9e-4], n_transient=0)
+    assert found.tolist() == [[0]]
+    # and one that does not move because of rounding has settled on nothing
+    found = cycles.basins(FLAGSHIP, step_sizes=[1e-20], w0s=[1.0], n_transient=9)
+    assert found.tolist() == [[0]]
+    cross, m = [[3, 0], [-3, 0], [0, 1], [0, -1]], [1, 1, 1, 1]
+    found = cycles.basins(
+        cross, step_sizes=[4.0], w0s=[[0.0, 1.0], [0.1, 1.0]], n_transient=4000, weights=m
+    )
+    assert found.tolist() == [[1, 2]]  # 9 / 8 and 1 / 8 are the eigenvalues at w* = 0
+
+
+def test_basins_tell_all_certified_cycles():
+    for known in datasets.OUTLIER_CYCLES + datasets.LONG_CYCLES:
+        z, m = known.points
+        etas, starts = [float(known.step_size)], [0.0, float(logistic.minimizer(z, m))]
+        found = cycles.basins(z, step_sizes=etas, w0s=starts, n_transient=3000, weights=m)
+        assert found.tolist() == [[known.period, 1]]
+        with enable_x64(False):  # rounding errors may hide what has settled, no more
+            found = cycles.basins(z, step_sizes=etas, w0s=starts, n_transient=3000, weights=m)
+        assert found[0, 1] == 1 and found[0, 0] in (known.period, 0)
+        assert z.max() >= 30 or found[0, 0] == known.period
+    for known in datasets.WALL_CYCLES + datasets.INTERCEPT_CYCLES + datasets.SPHERE_CYCLES:
+        z, m = known.points
+        etas, starts = [float(known.step_size)], np.array([known.start], float)
+        found = cycles.basins(z, step_sizes=etas, w0s=starts, n_transient=3000, weights=m)
+        assert found.tolist() == [[2]]
+
+
+def test_basins_do_not_recompile():
+    def play(z, n_etas, n_starts, n_transient):
+        starts = np.linspace(-1, 1, n_starts)
+        cycles.basins(z, step_sizes=np.linspace(1, 2, n_etas), w0s=starts, n_transient=n_transient)
+        return cycles._settled._cache_size()
+
+    first = play([1.0, 2.0, -1.0, 3.0, 3.0], 9, 1000, 10)
+    assert play(np.linspace(-1, 1, 8), 13, 2000, 20) == first
+    assert play([1.0, 2.0, -1.0, 3.0, 4.0], 1, 5000, 0) == first
+
+
 CASCADES = [
     (FLAGSHIP, None, 1.9 * UNIT, UNIT, """
      1.92082091731295543 1.94131569417082775 1.94617863918993269 1.94723717690048639
@@ -560,6 +717,7 @@ DIAGRAM = {"z": FLAGSHIP, "step_sizes": [1.0], "w0s": [0.0], "n_transient": 0, "
 EXPONENT = {"w0": 0.0, "z": FLAGSHIP, "step_size": 1.0, "n_transient": 0, "n_steps": 1}
 CYCLE = {"w0": 0.0, "z": FLAGSHIP, "step_size": 1.0}
 PAIRS = {"force": 0.1, "z": FLAGSHIP}
+BASINS = {"z": FLAGSHIP, "step_sizes": [1.0], "w0s": [0.0], "n_transient": 0}
 FLIPS = {"z": FLAGSHIP, "n_flips": 1, "step_size": 1.0}
 WRONG = [
     (cycles.gd_orbit, ORBIT | {"step_size": 0.0}, ValueError, "step_size: .*0.0.*positive"),
@@ -602,6 +760,11 @@ WRONG = [
         "z: .*masked",
     ),
     (cycles.bifurcation_diagram, DIAGRAM | {"n_keep": 2**31}, ValueError, "n_keep: .*2147483648"),
+    (cycles.basins, BASINS | {"max_period": 0}, ValueError, "max_period: .*0"),
+    (cycles.basins, BASINS | {"n_transient": -1}, ValueError, "n_transient: .*-1"),
+    (cycles.basins, BASINS | {"w0s": [[0.0]]}, ValueError, r"w0s: .*\(1, 1\)"),
+    (cycles.basins, BASINS | {"step_sizes": [0.0]}, ValueError, r"step_sizes: .*0.0"),
+    (cycles.basins, BASINS | {"z": [1.0, 2.0]}, ValueError, "z: .*separable"),
     (cycles.lyapunov_exponent, EXPONENT | {"n_steps": 0}, ValueError, "n_steps: .*0"),
     (cycles.lyapunov_exponent, EXPONENT | {"step_size": 0}, ValueError, "step_size: .*0"),
     (cycles.lyapunov_exponent, EXPONENT | {"n_transient": "2"}, TypeError, "n_transient: .*'2'"),
@@ -635,6 +798,8 @@ def test_traced_values_where_they_cannot_be():
         jax.jit(lambda n: cycles.gd_orbit(0.0, FLAGSHIP, step_size=1.0, n_steps=n))(3)
     with pytest.raises(TypeError, match=r"^step_size: .*traced.*jit"):
         jax.jit(lambda e: cycles.find_cycle(0.0, FLAGSHIP, step_size=e).points)(1.0)
+    with pytest.raises(TypeError, match=r"^step_sizes: .*traced.*jit"):
+        jax.jit(lambda e: cycles.basins(**BASINS | {"step_sizes": e}))(jnp.ones(3))
     with pytest.raises(ValueError, match=r"^weights: .*\(3,\)"):
         jax.jit(lambda m: cycles.gd_orbit(0.0, FLAGSHIP, step_size=1.0, n_steps=3, weights=m))(
             jnp.ones(3)

@@ -20,6 +20,7 @@ from scipy.special import expit  # type: ignore[import-untyped]
 from optdyn import arguments, logistic
 
 Floats = NDArray[np.float64]
+BLOCK = 4096  # orbits worked on at once
 FEW = 4  # up to this many dimensions a loop over points beats matrix products
 
 
@@ -97,27 +98,41 @@ def _force(u: Array, z: Array, p: Array, n_points: Array) -> Array:
     return jnp.stack(lax.fori_loop(0, n_points, add, tuple(jnp.zeros_like(u))))
 
 
+def _sweep(
+    z: Any, weights: Any, w0s: Any, step_sizes: Any, n_transient: Any
+) -> tuple[Array, Array, Array, Array, Array, tuple[int, ...]]:
+    """Checked: z (n, d) and p, padded, w0s (n_starts, d), step sizes, counts; the shape of w0s."""
+    n_transient = arguments.count("n_transient", n_transient, least=0)
+    points, p = arguments.data(z, weights)
+    starts = arguments.real("w0s", w0s)
+    if starts.ndim != points.ndim or starts.shape[1:] != points.shape[1:] or starts.size == 0:
+        raise ValueError(
+            f"w0s: got shape {starts.shape}, {('n_starts', *points.shape[1:])} is needed for z of "
+            f"shape {points.shape}; wrap one start in a list."
+        )
+    dtype = arguments.precision(z, w0s)
+    eta = jnp.asarray(arguments.step_size("step_sizes", step_sizes, ndim=1), dtype)
+    points, p, n_points = _merged(points, p)
+    points, p = _padded(points.reshape(len(points), -1), p, dtype)
+    counts = jnp.asarray([n_points, n_transient], jnp.int32)
+    u = jnp.asarray(starts.reshape(len(starts), -1), dtype)
+    return points, p, u, eta, counts, starts.shape
+
+
 @partial(jax.jit, static_argnames="n_keep")
 def _diagram(
-    z: Array,
-    p: Array,
-    step_sizes: Array,
-    w0s: Array,
-    n_points: Array,
-    n_transient: Array,
-    *,
-    n_keep: int,
+    z: Array, p: Array, w0s: Array, step_sizes: Array, counts: Array, *, n_keep: int
 ) -> Array:
-    d, n_starts = z.shape[1], len(w0s)
-    eta = jnp.repeat(step_sizes, n_starts)
-    u0 = jnp.tile(w0s.reshape(n_starts, d).T, (1, len(step_sizes)))
+    n_points, n_transient = counts
+    eta = jnp.repeat(step_sizes, len(w0s))
+    u0 = jnp.tile(w0s.T, (1, len(step_sizes)))
 
     def step(u: Array) -> Array:
         return u + eta * _force(u, z, p, n_points)
 
     u0 = lax.fori_loop(0, n_transient, lambda _, u: step(u), u0)
     kept = lax.scan(lambda u, _: (step(u), u), u0, length=n_keep)[1]
-    return jnp.moveaxis(kept, 1, -1).reshape(n_keep, len(step_sizes), *w0s.shape)
+    return jnp.moveaxis(kept, 1, -1)
 
 
 def bifurcation_diagram(
@@ -151,22 +166,104 @@ def bifurcation_diagram(
     [[0.   0.39]
      [0.   0.39]]
     """
-    n_transient = arguments.count("n_transient", n_transient, least=0)
     n_keep = arguments.count("n_keep", n_keep)
-    points, p = arguments.data(z, weights)
-    starts = arguments.real("w0s", w0s)
-    if starts.ndim != points.ndim or starts.shape[1:] != points.shape[1:] or starts.size == 0:
-        raise ValueError(
-            f"w0s: got shape {starts.shape}, {('n_starts', *points.shape[1:])} is needed for z of "
-            f"shape {points.shape}; wrap one start in a list."
-        )
-    dtype = arguments.precision(z, w0s)
-    eta = jnp.asarray(arguments.step_size("step_sizes", step_sizes, ndim=1), dtype)
-    points, p, n_points = _merged(points, p)
-    points, p = _padded(points.reshape(len(points), -1), p, dtype)
-    counts = jnp.asarray([n_points, n_transient], jnp.int32)
-    kept: Array = _diagram(points, p, eta, jnp.asarray(starts, dtype), *counts, n_keep=n_keep)
+    *lanes, shape = _sweep(z, weights, w0s, step_sizes, n_transient)
+    kept: Array = _diagram(*lanes, n_keep=n_keep).reshape(n_keep, -1, *shape)
     return kept
+
+
+@partial(jax.jit, static_argnames="max_period")
+def _settled(
+    z: Array, p: Array, eta: Array, u: Array, counts: Array, known: Array, *, max_period: int
+) -> Array:
+    """The label of every lane of u, shape (d, lanes), see `basins`; known = w*, 2 / lambda."""
+    n_points, n_transient = counts
+
+    def step(u: Array) -> Array:
+        return u + eta * _force(u, z, p, n_points)
+
+    u = lax.fori_loop(0, n_transient, lambda _, u: step(u), u)
+    tail = lax.scan(lambda u, _: (step(u), u), u, length=3 * max_period)[1]
+    target, critical = known[:-1, None], known[-1]
+    scale = 1 / jnp.max(jnp.abs(z))
+    eps = np.finfo(u.dtype).eps
+    noise = eps**0.75 * jnp.max(jnp.abs(tail), axis=(0, 1))
+
+    def widest(points: Array) -> tuple[Array, Array]:  # in the first max_period steps, and the next
+        halves = jnp.sqrt(jnp.sum(points**2, axis=1)).reshape(2, max_period, -1)
+        early, late = jnp.max(halves, axis=1)
+        return early, late
+
+    def returns(k: Array) -> tuple[Array, Array]:
+        later = lax.dynamic_slice_in_dim(tail, k, 2 * max_period)
+        return widest(later - tail[: 2 * max_period])
+
+    early, late = lax.map(returns, jnp.arange(1, max_period + 1))
+    to_come = jnp.where(late < early, max_period * late / (1 - late / early), jnp.inf)
+    to_come = jnp.where(late <= noise, noise, to_come)  # how far the orbit still moves
+    size = scale + jnp.sqrt(jnp.sum(jnp.ptp(tail, axis=0) ** 2, axis=0))
+    apart = lax.cummin(jnp.concatenate([jnp.full_like(late[:1], jnp.inf), late[:-1]]))
+    found = (to_come <= jnp.maximum(1e-3 * size, noise)) & (apart > 10 * to_come)
+    period = jnp.where(found.any(axis=0), 1 + jnp.argmax(found, axis=0), 0)
+    before, distance = widest(tail[-2 * max_period :] - target)
+    drawn = (eta < critical) & ((distance < before) | (distance <= eps**0.5 * scale))
+    drawn |= late[0] <= noise  # such as from a start on the stable manifold of an unstable w*
+    at_minimizer = (distance <= 1e-3 * scale) & drawn
+    return jnp.where(at_minimizer, 1, jnp.where(period == 1, 0, period))
+
+
+def basins(
+    z: ArrayLike,
+    *,
+    step_sizes: ArrayLike,
+    w0s: ArrayLike,
+    n_transient: int,
+    max_period: int = 16,
+    weights: ArrayLike | None = None,
+) -> NDArray[np.int64]:
+    """What gradient descent settles on, for every step size and every start: the period of it.
+
+    1 where |w_t - w*| is below 0.001 / max|z_i| and shrinks; the smallest k >= 2 where the returns
+    |w_{t+k} - w_t| shrink so fast that their sum, a geometric series, is below 0.001 of the size of
+    the orbit (or where they are rounding errors); 0 else: chaos, a longer cycle, or a transient
+    still going on. A slow drift is thus no cycle, however small its steps. Use float64: below it,
+    rounding errors can hide that an orbit has settled (the answer is then 0).
+
+    Args:
+        z: absorbed data, shape (n,) or (n, d).
+        step_sizes: positive, shape (n_step_sizes,), in units of w^2 / loss.
+        w0s: starts, shape (n_starts,) or (n_starts, d).
+        n_transient: steps made before the orbit is looked at, for 3 * max_period steps more.
+        max_period: largest period looked for.
+        weights: shape (n,), positive, zero pads, normalised inside; default equal.
+
+    Returns: shape (n_step_sizes, n_starts), NumPy integers. Computed in the dtype of z and w0s, in
+        blocks of lanes, so that memory does not grow with the number of starts.
+    Raises: TypeError or ValueError naming the argument; as `logistic.minimizer`.
+    Source: derived in chapters/cycles.
+
+    >>> basins([1.0, 1.0, -1.0, 10.0], step_sizes=[9.0, 10.140377], w0s=[0.0, 0.7],
+    ...        n_transient=2000)
+    array([[1, 1],
+           [2, 1]])
+    """
+    arguments.not_traced(step_sizes=step_sizes, w0s=w0s)
+    max_period = arguments.count("max_period", max_period)
+    points, p, *lanes, counts, _ = _sweep(z, weights, w0s, step_sizes, n_transient)
+    starts, etas = map(np.asarray, lanes)
+    rows, rows_p = arguments.host_data(z, weights)
+    critical = logistic.critical_step_size(rows, rows_p)
+    known = np.array([*logistic.minimizer(rows, rows_p).reshape(-1), critical], etas.dtype)
+    n_lanes = len(etas) * len(starts)
+    most = max(2**22 // (3 * max_period * starts.shape[1]), 1)
+    block = min(BLOCK, 1 << (most.bit_length() - 1), 1 << (n_lanes - 1).bit_length())
+    labels = np.empty(n_lanes, int)
+    for first in range(0, n_lanes, block):
+        lane = np.minimum(np.arange(first, first + block), n_lanes - 1)
+        eta, start = etas[lane // len(starts)], starts[lane % len(starts)].T
+        label = _settled(points, p, eta, start, counts, known, max_period=max_period)
+        labels[first : first + block] = label[: n_lanes - first]
+    return labels.reshape(len(etas), -1)
 
 
 @jax.jit
