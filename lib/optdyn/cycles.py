@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 
 from optdyn import arguments, logistic
+from optdyn.sigmoid import falling
 
 Floats = NDArray[np.float64]
 BLOCK = 4096  # orbits worked on at once
@@ -90,12 +91,17 @@ def _force(u: Array, z: Array, p: Array, n_points: Array) -> Array:
     if len(u) > FEW:
         m = jnp.matmul(z, u, precision="highest")
         return jnp.matmul(z.T, p[:, None] * jax.nn.sigmoid(-m), precision="highest")
+    together = min(4, len(z))  # points whose terms one pass over the lanes adds
 
-    def add(i: Array, total: tuple[Array, ...]) -> tuple[Array, ...]:
-        pull = p[i] * jax.nn.sigmoid(-sum(a * x for a, x in zip(z[i], u, strict=True)))
-        return tuple(t + a * pull for a, t in zip(z[i], total, strict=True))
+    def add(block: Array, total: tuple[Array, ...]) -> tuple[Array, ...]:
+        for i in range(together):
+            point, weight = z[block * together + i], p[block * together + i]
+            pull = weight * falling(sum(a * x for a, x in zip(point, u, strict=True)))
+            total = tuple(t + a * pull for a, t in zip(point, total, strict=True))
+        return total
 
-    return jnp.stack(lax.fori_loop(0, n_points, add, tuple(jnp.zeros_like(u))))
+    n_blocks = (n_points + together - 1) // together
+    return jnp.stack(lax.fori_loop(0, n_blocks, add, tuple(jnp.zeros_like(u))))
 
 
 def _sweep(
