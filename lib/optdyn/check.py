@@ -66,7 +66,8 @@ class Exercise(NamedTuple):
             an open exercise a text, what was measured.
         hint: the first thing to look at.
         returns: what it returns, in words.
-        shape: of the numbers it returns, None for any length; or ``bool`` for a yes or no.
+        shape: of the numbers it returns, with None for any length; ``bool`` for a yes or no; None
+            for a value that the judge takes as it comes.
         whole: whether the numbers must be whole.
 
     >>> Exercise(("x",), ((1.0,),), lambda v, x: near(v, 2 * x), "Add x to x.").shape
@@ -78,7 +79,7 @@ class Exercise(NamedTuple):
     judge: Callable[..., Miss | str | None]
     hint: str
     returns: str = "a number"
-    shape: tuple[int | None, ...] | type[bool] = ()
+    shape: tuple[int | None, ...] | type[bool] | None = ()
     whole: bool = False
 
 
@@ -306,6 +307,8 @@ def _converted(exercise: Exercise, value: Any) -> Any:
         return Miss(asked, "Write def, not async def.")
     if inspect.isgenerator(value):
         return Miss(asked, "Write return, not yield.")
+    if exercise.shape is None:
+        return value
     if exercise.shape is bool:
         if isinstance(value, bool | np.bool_) or (
             getattr(value, "shape", None) == () and str(value.dtype) == "bool"

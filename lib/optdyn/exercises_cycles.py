@@ -1,7 +1,8 @@
 """The exercises of the cycles chapter: what is tried, and how a right answer is told.
 
 See `optdyn.check` for how this is used, and chapters/cycles/solutions.ipynb for the statements.
-Orbits, slopes and curvatures are computed here in plain NumPy, apart from the rest of the library.
+Orbits, minimisers and pairs are computed here in plain NumPy, by iteration and bisection, apart
+from the rest of the library. Only certificates are `optdyn.certify`'s.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import expit  # type: ignore[import-untyped]
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
-from optdyn.check import Exercise, Miss
+from optdyn import datasets
+from optdyn.check import Exercise, Miss, near
 
 __all__ = ["EXERCISES"]
 
@@ -22,51 +26,468 @@ FLAGSHIP = np.array([1.0, 1.0, -1.0, 10.0])
 PATIENTS = np.array([1.0, 1.0, 1.0, -1.0])
 
 
-def _slope(w: Any, z: Any, p: Any = None) -> Any:
-    """The gradient of the loss, z (n,) or (n, d)."""
-    p = np.full(len(z), 1 / len(z)) if p is None else np.asarray(p) / np.sum(p)
-    return -(p * expit(-(z * w if np.ndim(z) == 1 else z @ w))) @ z
+# --- gradient descent written out ------------------------------------------------------
 
 
-def _orbit(w: Any, z: Any, eta: float, n_steps: int, p: Any = None) -> Floats:
-    """Gradient descent written out."""
+def _shares(z: Floats, weights: Any) -> Floats:
+    p = np.ones(len(z)) if weights is None else np.asarray(weights, float)
+    shares: Floats = p / p.sum()
+    return shares
+
+
+def _slope(w: Any, z: Floats, p: Floats) -> Any:
+    """The gradient of the loss, for z (n,) or (n, d); on the line w may have any shape."""
+    if z.ndim == 1:
+        return -expit(-np.multiply.outer(w, z)) @ (p * z)
+    return -(p * expit(-(z @ w))) @ z
+
+
+def _curvature(w: Any, z: Floats, p: Floats) -> Any:
+    """The second derivative on the line, the Hessian beyond."""
+    m = z * w if z.ndim == 1 else z @ w
+    s = p * expit(m) * expit(-m)
+    return s @ z**2 if z.ndim == 1 else (z.T * s) @ z
+
+
+def _orbit(w: Any, z: Floats, p: Floats, eta: float, n_steps: int) -> Floats:
     path = [np.asarray(w, float)]
     for _ in range(n_steps):
         path.append(path[-1] - eta * _slope(path[-1], z, p))
     return np.array(path)
 
 
-# --- rescaled data ---------------------------------------------------------------------
+def _inverse(force: Floats, z: Floats, p: Floats) -> Floats:
+    """W(F) on the line, by bisection: where the slope, which increases, is F."""
+    low, high = -np.ones_like(force), np.ones_like(force)
+    while (out := _slope(low, z, p) > force).any():
+        low[out] *= 2
+    while (out := _slope(high, z, p) < force).any():
+        high[out] *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        right = _slope(middle, z, p) > force
+        low, high = np.where(right, low, middle), np.where(right, middle, high)
+    return (low + high) / 2
+
+
+def _line(z: Floats, weights: Any = None) -> tuple[Floats, float, float]:
+    """Shares, minimiser and curvature there of data on the line."""
+    p = _shares(z, weights)
+    star = float(_inverse(np.zeros(1), z, p)[0])
+    return p, star, float(_curvature(star, z, p))
+
+
+def _pairs(share: Any, z: Floats, p: Floats) -> tuple[Floats, Floats]:
+    """Step size and half width of the pairs of these shares of the largest force."""
+    most = min(p @ np.maximum(z, 0), p @ np.maximum(-z, 0))
+    force = most * np.atleast_1d(np.asarray(share, float))
+    high, low = _inverse(force, z, p), _inverse(-force, z, p)
+    return (high - low) / force, (high - low) / 2
+
+
+def _limit(z: Floats, weights: Any = None, *, n: int = 400) -> float:
+    """The normalised step size up to which every start converges, on the line."""
+    p, _, curvature = _line(z, weights)
+    share = np.concatenate([np.geomspace(1e-3, 0.02, n // 4)[:-1], np.linspace(0.02, 0.999, n)])
+    curve = _pairs(share, z, p)[0]
+    i = int(curve[1:-1].argmin()) + 1
+    fine = minimize_scalar(
+        lambda x: _pairs(x, z, p)[0][0], bounds=(share[i - 1], share[i + 1]), method="bounded",
+        options={"xatol": 1e-10},
+    )  # fmt: skip
+    return float(min(2.0, curvature * min(fine.fun, curve.min())))
+
+
+def _overlap(z: Floats) -> bool:
+    return bool((z > 0).any() and (z < 0).any())
+
+
+# --- after the first notebook ----------------------------------------------------------
+
+
+def _witness(value: Floats, z: Floats) -> Miss | None:
+    u = np.linalg.svd(z.T)[2][-1]  # the one combination of the rows that vanishes
+    exists = bool((u > 1e-9).all() or (u < -1e-9).all())
+    if not exists:
+        hint = "If a w has w.z_i > 0 for all i, no positive weights can cancel. Say so by zeros."
+        return near(value, np.zeros(3), hint=hint)
+    if not (value > 0).all():
+        return Miss("three positive numbers", "Each point has to take part.")
+    left = value @ z
+    if np.abs(left).max() <= 1e-9 * np.abs(value @ np.abs(z)).max():
+        return None
+    return Miss("a with a_1 z_1 + a_2 z_2 + a_3 z_3 = 0; yours give " + str(np.round(left, 6)))
 
 
 def _scale(value: Floats, s: float, w0: float, step_size: float) -> Miss | None:
     start, step = value
     if not step > 0:
         return Miss("a positive step size", "A step size is positive.")
-    n_steps = 5
-    first = _orbit(w0, FLAGSHIP, step_size, n_steps)
-    second = _orbit(start, s * FLAGSHIP, step, n_steps)
-    miss = float(np.abs(s * second - first).max())
-    if miss <= 1e-8 * (1 + np.abs(first).max()):
+    p = _shares(FLAGSHIP, None)
+    first = _orbit(w0, FLAGSHIP, p, step_size, 5)
+    apart = float(np.abs(s * _orbit(start, s * FLAGSHIP, p, step, 5) - first).max())
+    if apart <= 1e-8 * (1 + np.abs(first).max()):
         return None
     return Miss(
-        "a start and a step size from which s * w_t is, step by step, the orbit of w0 on the data "
-        f"1, 1, -1, 10; within {n_steps} steps yours differ by {miss:.3g}"
+        "a start and a step size such that s times the new orbit is the old one, step by step; "
+        f"for the data 1, 1, -1, 10 yours differ by {apart:.3g} within five steps"
     )
 
 
+def _pair(value: float, gamma: float) -> Miss | None:
+    z, low, high = np.array([1.0, -1.0]), 1e-12, 2 * gamma + 1
+    p = _shares(z, None)
+    if gamma <= 2:
+        return near(value, 0.0, atol=1e-6, hint="Up to gamma = 2 nothing but 0 swaps sign.")
+    for _ in range(100):
+        middle = (low + high) / 2
+        if middle - 4 * gamma * _slope(middle, z, p) < -middle:  # it lands beyond the mirror image
+            low = middle
+        else:
+            high = middle
+    hint = ""
+    if abs(value) < 1e-6:
+        hint = "0 solves the equation for every gamma. Start where the other solution can be."
+    elif value < 0:
+        hint = "The positive one of the two points is asked for."
+    return near(value, high, rtol=1e-6, hint=hint)
+
+
+def _four(value: Floats) -> Miss | None:
+    z, step_size = value[:4], float(value[4])
+    if not _overlap(z) or not step_size > 0:
+        return Miss(
+            "four numbers, not all of one sign, and a positive step size",
+            "Data of one sign are separable: they have no critical step size.",
+        )
+    shape = np.sort(z / np.abs(z).max())
+    known = FLAGSHIP / 10
+    if any(np.allclose(shape, np.sort(sign * known), atol=1e-6) for sign in (1, -1)):
+        return Miss("four numbers of your own", "These are 1, 1, -1, 10 in other units.")
+    p, star, curvature = _line(z)
+    if not step_size * curvature <= 1.999:
+        return Miss(
+            f"a step size of at most 1.999 / lambda = {1.999 / curvature:.6g} for your data",
+            "lambda is the curvature of the loss at the minimiser of your four numbers.",
+        )
+    ends = _orbit(0.0, z, p, step_size, 20_000)[-200:]
+    far = float(np.abs(ends - star).max())
+    if far > 1e-3 / np.abs(z).max():
+        return None
+    return Miss(
+        f"an orbit of 0 that stays away from the minimiser {star:.6g}; after 20,000 steps yours is "
+        f"within {far:.1g} of it",
+        "Keep a group of small points of both signs and one large point. How large is too large?",
+    )
+
+
+DELTA = 4.669201609  # Feigenbaum's
+LIMITS = {  # the first doublings of two data sets, and where all of them end
+    1.947526886: [1.92082091731, 1.94131569417, 1.94617863919, 1.94723717690, 1.94746479926,
+                  1.94751358751],
+    2.863613130: [2.0, 2.63517159023, 2.81438525210, 2.85301702148, 2.86134250718,
+                  2.86312674457, 2.86350895862],
+}  # fmt: skip
+
+
+def _end(value: float, doublings: Floats) -> Miss | None:
+    last, gap = doublings[-1], doublings[-1] - doublings[-2]
+    known = [limit for limit, row in LIMITS.items() if np.isclose(row[-1], last, atol=1e-9)]
+    expected = known[0] if known else last + gap / (DELTA - 1)
+    hint = ""
+    if abs(value - last) <= 1e-3 * gap:
+        hint = "That is the last of the doublings given. Infinitely many follow."
+    elif abs(value - last - gap / DELTA) <= 1e-2 * gap:
+        hint = "That is one doubling further. Sum all the gaps that follow."
+    if abs(value - expected) <= 4e-3 * gap:
+        return None
+    return Miss(f"{expected:.9f}, give or take {4e-3 * gap:.1g}", hint)
+
+
+# --- after the second ------------------------------------------------------------------
+
+
+def _flip(value: float, z: Floats, weights: Floats) -> Miss | None:
+    p, _, curvature = _line(z, weights)
+    ratio = []
+    for share in (0.02, 0.01):
+        eta, half = _pairs(share / np.abs(z).max(), z, p)
+        ratio.append(float((curvature * eta[0] - 2) / half[0] ** 2))
+    expected = (4 * ratio[1] - ratio[0]) / 3
+    miss = near(value, expected, rtol=2e-3, atol=1e-4)
+    hint = ""
+    if abs(value + expected) < 0.01 * abs(expected):
+        hint = "The sign is the wrong way round: positive means that the pair exists above 2."
+    return miss and Miss(
+        f"{expected:.4f}, the limit of (gamma - 2) / s^2 along the curve of pairs", hint
+    )
+
+
+def _three(value: Floats, gamma: float) -> Miss | None:
+    c, size = value
+    if not (0 < c < 1 < size):
+        return Miss("c between 0 and 1, and B above 1", "The data are 1, -c and B.")
+    limit = _limit(np.array([1.0, -c, size]))
+    if limit < gamma:
+        return None
+    return Miss(
+        f"data whose lowest pair is below gamma = {gamma:g}; yours is at {limit:.6g}",
+        "Move the minimiser closer to the wall, and make the wall steeper.",
+    )
+
+
+def _flat(value: Floats) -> Miss | None:
+    n, size, step_size, half, level = value
+    if n != round(n) or n < 3 or not size > 0 or not step_size > 0 or abs(half) < 1e-3:
+        return Miss(
+            "a whole number N of at least 3, B > 0, a step size > 0, U not 0, and the intercept",
+            "The order is N, B, step size, U, beta.",
+        )
+    z = np.array([[size, 1.0], [-size, 1.0], [0.0, 1.0], [0.0, -1.0]])
+    p = _shares(z, [1, 1, n - 2, 1])
+    sharpest = np.linalg.eigvalsh(_curvature(np.array([0.0, np.log(n)]), z, p))[-1]
+    ends = _orbit([half, level], z, p, step_size, 2)
+    off = float(np.abs(ends[1] - [-half, level]).max())
+    if off > 1e-6:
+        return Miss(
+            f"a step from (U, beta) to (-U, beta); yours leads to ({ends[1, 0]:.6g}, "
+            f"{ends[1, 1]:.6g})",
+            "Both equations for the pair have to hold; solve them to ten digits.",
+        )
+    gamma = step_size * sharpest
+    if not gamma <= 1:
+        return Miss(f"a step size of at most 1 / lambda = {1 / sharpest:.6g} for your data")
+    flat = step_size * np.linalg.eigvalsh(_curvature(ends[0], z, p))[-1]
+    if not flat < 1:
+        return Miss(
+            "a step size times sharpness below 1 at (U, beta); yours is " + f"{flat:.4g}",
+            "Go along the family: more positives, or another beta.",
+        )
+    stretch = np.eye(2)
+    for w in ends[:2]:
+        stretch = (np.eye(2) - step_size * _curvature(w, z, p)) @ stretch
+    largest = float(np.abs(np.linalg.eigvals(stretch)).max())
+    if largest < 1:
+        return None
+    return Miss(f"a pair that attracts; yours has a multiplier of modulus {largest:.4g}")
+
+
+def _certified(value: Any) -> Miss | None:
+    from optdyn.certify import certify_cycle
+
+    order = "data z, multiplicities, and the step size as a decimal string"
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        return Miss(f"three things: {order}", "End with: return z, multiplicities, step_size.")
+    try:
+        proof = certify_cycle(*value, period=5)
+    except (TypeError, ValueError) as error:
+        return Miss(order, f"certify_cycle refuses them. {error}")
+    if not proof.proved:
+        return Miss("a certificate of period 5 for the orbit of 0", f"{proof.reason}")
+    if not proof.normalized_step[1] < 2:
+        return Miss(
+            f"a cycle below the critical step; yours is at gamma = {proof.normalized_step[0]:.6g}"
+        )
+    z, m = np.asarray(value[0], float), np.asarray(value[1], float)
+    order_ = np.argsort(z)
+    for known in datasets.LONG_CYCLES:
+        theirs = np.argsort(known.points.z)
+        if known.period == 5 and len(z) == len(theirs):
+            same = np.allclose(
+                z[order_] / np.abs(z).max(),
+                (known.points.z / np.abs(known.points.z).max())[theirs],
+            ) and np.allclose(
+                m[order_] / m.sum(),
+                (known.points.multiplicities / known.points.multiplicities.sum())[theirs],
+            )
+            if same:
+                return Miss("data of your own", "These are in the table of the second notebook.")
+    points = proof.points
+    p = _shares(z, m)
+    walked = _orbit(points[0], z, p, float(value[2]), 5)  # once more in ordinary arithmetic
+    if np.abs(walked[:5] - points).max() > 1e-3 or np.abs(np.diff(np.sort(points))).min() < 1e-9:
+        return Miss("five points, visited in turn")
+    return None
+
+
+def _ratio(value: Any) -> Miss | str:
+    pair = "two lists of one length: data z and positive weights"
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return Miss(pair, "End with: return z, weights.")
+    z, weights = (np.asarray(part, float) for part in value)
+    if z.ndim != 1 or z.shape != weights.shape or not (weights > 0).all() or (z == 0).any():
+        return Miss(pair, "No z is zero, no weight is zero or negative.")
+    if not _overlap(z):
+        return Miss("data of both signs", "Data of one sign are separable.")
+    ratio, limit = float(np.abs(z).max() / np.abs(z).min()), _limit(z, weights, n=2000)
+    text = f"The sizes differ by a factor {ratio:.6g}. The lowest pair is at gamma = {limit:.7f}."
+    if limit >= 2 - 1e-6:
+        return text + " No pair exists below 2."
+    if ratio <= 5.0252659:
+        return text + (
+            " If that is no error of rounding, the conjecture is false: try to certify the cycle."
+        )
+    return text + " That is below 2, at a factor above 5.0252659."
+
+
+# --- after the third -------------------------------------------------------------------
+
+
+def _onehot(value: float, labels: Floats, row: int) -> Miss | None:
+    x = np.zeros(len(labels))
+    x[row] = 1
+    z, counts = np.unique(np.round(labels * (x - x.mean()) / x.std(), 12), return_counts=True)
+    expected = _limit(z * np.sqrt(len(labels) - 1), counts)
+    hint = ""
+    if value > 2 + 1e-6:
+        hint = "This is a step size, not a normalised one, or one above the critical step size."
+    elif expected < 2 and abs(value - 2) < 1e-6:
+        hint = "Did you take the orbit from 0? The limit is that of the worst start."
+    return near(value, expected, rtol=1e-5, hint=hint)
+
+
+def _common(value: Floats, rng: Any) -> Miss | str:
+    sets, n = value.shape
+    if sets != 200 or not 3 <= n <= 60:
+        return Miss("an array of shape (200, n), with n from 3 to 60", "One data set a row.")
+    if not np.isfinite(value).all() or (value == 0).all(axis=1).any():
+        return Miss("finite numbers, in no row all zero")
+    rows = [z for z in value if _overlap(z)]
+    share = np.concatenate([np.geomspace(0.01, 0.1, 20), np.linspace(0.12, 0.99, 60)])
+    below = 0
+    for z in rows:
+        p, _, curvature = _line(z)
+        below += bool(curvature * _pairs(share, z, p)[0].min() < 1.999)
+    if not rows:
+        return Miss("some rows with both signs", "All of your data sets are separable.")
+    low, high = binomtest(below, len(rows)).proportion_ci()
+    return (
+        f"{below} of {len(rows)} data sets of {n} points have a pair below gamma = 1.999: "
+        f"{100 * below / len(rows):.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f} %."
+    )
+
+
+TRIANGLE = np.array([[1.0, 0.2], [-2.0, 0.2], [0.3, -1.0]])
+ODD = np.array([2.0, -1.0, -1.5, 0.3])
+
+
+def _labels(n_plus: int, n_minus: int) -> Floats:
+    return np.repeat([1.0, -1.0], [n_plus, n_minus])
+
+
 EXERCISES: dict[str, Exercise] = {
+    "cycles-witness": Exercise(
+        takes=("z",),
+        inputs=(
+            (TRIANGLE,),
+            (TRIANGLE[::-1].copy(),),
+            (np.array([[1.0, 0.2], [-2.0, 0.2], [0.3, 1.0]]),),
+            (np.array([[3.0, 4.0], [-5.0, 0.0], [4.0, -3.0]]),),
+            (np.array([[30.0, -1.0], [-20.0, -7.0], [-11.0, 0.5]]),),
+        ),
+        judge=_witness,
+        hint="Two equations for three unknowns: the solution is known up to a factor.",
+        returns="three numbers",
+        shape=(3,),
+    ),
     "cycles-scale": Exercise(
         takes=("s", "w0", "step_size"),
-        inputs=(
-            (2.0, 0.0, 10.140377),
-            (2.0, 1.0, 4.0),
-            (0.1, -0.5, 10.8),
-            (7.0, 2.0, 9.3),
-        ),
+        inputs=((2.0, 0.0, 10.140377), (2.0, 1.0, 4.0), (0.1, -0.5, 10.8), (7.0, 2.0, 9.3)),
         judge=_scale,
-        hint="Only products w z occur in the loss. What happens to its slope?",
+        hint="Only the products w z occur in the loss. What happens to its slope?",
         returns="two numbers: the start and the step size",
         shape=(2,),
+    ),
+    "cycles-pair": Exercise(
+        takes=("gamma",),
+        inputs=((2.5,), (1.5,), (3.0,), (2.05,), (8.0,), (2.0,), (40.0,)),
+        judge=_pair,
+        hint="One step of gradient descent takes U to -U.",
+        returns="a number",
+    ),
+    "cycles-four": Exercise(
+        takes=(),
+        inputs=((),),
+        judge=_four,
+        hint="Keep what makes 1, 1, -1, 10 work, and change one number.",
+        returns="five numbers: the four data, then the step size",
+        shape=(5,),
+    ),
+    "cycles-end": Exercise(
+        takes=("doublings",),
+        inputs=(
+            *((np.array(row),) for row in LIMITS.values()),
+            (np.array([1.0, 1.5, 1.5 + 0.5 / DELTA]),),
+            (np.array([3.0, 3.1]),),
+        ),
+        judge=_end,
+        hint="Each gap is the one before it, divided by 4.6692. What do all the gaps add up to?",
+        returns="a number",
+    ),
+    "cycles-flip": Exercise(
+        takes=("z", "weights"),
+        inputs=(
+            (np.array([1.0, -1.0]), np.array([3.0, 1.0])),
+            (np.array([1.0, -1.0, 10.0]), np.array([2.0, 1.0, 1.0])),
+            (np.array([1.0, -1.0, 50.0]), np.array([3.0, 2.0, 1.0])),
+            (ODD, np.ones(4)),
+            (2 * ODD, np.array([1.0, 2.0, 1.0, 3.0])),
+        ),
+        judge=_flip,
+        hint="Three derivatives of the loss at the minimiser. Do the weights sum to one?",
+        returns="a number",
+    ),
+    "cycles-three": Exercise(
+        takes=("gamma",),
+        inputs=((1.9,), (1.5,), (1.2,), (1.08,), (1.03,)),
+        judge=_three,
+        hint="With the wall in place, the limit is about 1 + (6 (1 - c))^(2/3) / 4.",
+        returns="two numbers: c and B",
+        shape=(2,),
+    ),
+    "cycles-flat": Exercise(
+        takes=(),
+        inputs=((),),
+        judge=_flat,
+        hint="lambda is that of the minimiser (0, log N), not of the pair.",
+        returns="five numbers: N, B, step size, U, beta",
+        shape=(5,),
+    ),
+    "cycles-certify": Exercise(
+        takes=(),
+        inputs=((),),
+        judge=_certified,
+        hint="Search with ordinary numbers first, and certify what you find.",
+        returns="three things: data, multiplicities, and the step size as a string",
+        shape=None,
+    ),
+    "cycles-ratio": Exercise(
+        takes=(),
+        inputs=((),),
+        judge=_ratio,
+        hint="Two sizes and both signs are a good beginning.",
+        returns="two lists: data and weights",
+        shape=None,
+    ),
+    "cycles-onehot": Exercise(
+        takes=("labels", "row"),
+        inputs=(
+            (_labels(177, 182), 0),
+            (_labels(182, 177), 0),
+            (_labels(20, 24), 3),
+            (_labels(24, 20), 30),
+            (_labels(5, 6), 2),
+        ),
+        judge=_onehot,
+        hint="Standardise the column first, then absorb the labels. How many values are left?",
+        returns="a number",
+    ),
+    "cycles-common": Exercise(
+        takes=("rng",),
+        inputs=((np.random.default_rng(0),),),
+        judge=_common,
+        hint="One data set a row: 200 rows.",
+        returns="200 data sets of n points: an array of shape (200, n)",
+        shape=(200, None),
     ),
 }
