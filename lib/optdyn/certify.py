@@ -54,10 +54,10 @@ class _NotProved(Exception):
     """A step of the proof has failed; the message says which, with numbers."""
 
 
-def _polish(the_map: GradientMap, c: Vector, k: int) -> list[Vector]:
-    """The k points of a cycle near the point c by Newton's method, as exactly as the map computes.
+def _polish(the_map: GradientMap, c: Vector, k: int) -> tuple[list[Vector], Any]:
+    """The k points of a cycle near the point c, and |M^k(c) - c|, by Newton's method.
 
-    The Jacobian is only float64: each round gains its digits.
+    As exactly as the map computes; the Jacobian is only float64, so each round gains its digits.
     """
     best, least = [c], the_map.iv.inf
     for _ in range(100):
@@ -79,7 +79,7 @@ def _polish(the_map: GradientMap, c: Vector, k: int) -> list[Vector]:
         if not np.isfinite(move).all():
             break
         c = [(a + size * b).mid for a, b in zip(c, move.tolist(), strict=True)]
-    return best
+    return best, least
 
 
 def _minimum(the_map: GradientMap, guess: Floats) -> tuple[Vector, Any, tuple[float, float]]:
@@ -88,7 +88,7 @@ def _minimum(the_map: GradientMap, guess: Floats) -> tuple[Vector, Any, tuple[fl
     H >= e^-s H(c) on a ball around c, s its radius times max |z_i|. If H(c) > mu and
     |grad L(c)| < mu e^-s radius, L is larger on the surface than at c: its only minimum is inside.
     """
-    (centre,) = _polish(the_map, the_map.point(guess), 1)
+    (centre,), _ = _polish(the_map, the_map.point(guess), 1)
     image, curvatures, _ = the_map.step(centre, the_map.iv.zero)
     bend = the_map.hessian(curvatures)
     values, vectors = np.linalg.eigh(nearest(bend))
@@ -102,9 +102,10 @@ def _minimum(the_map: GradientMap, guess: Floats) -> tuple[Vector, Any, tuple[fl
     if not (surely_less(the_map.iv.zero, mu) and the_map.positive_definite(steep)):
         raise failed
     within = (2 * the_map.distance(image, centre) / mu).b
-    spread = the_map.exp(max(the_map.lengths) * within).b
-    if not surely_less(spread, the_map.iv.mpf(2)):
+    turn = (max(the_map.lengths) * within).b
+    if not surely_less(turn, the_map.iv.mpf(0.5)):
         raise failed
+    spread = the_map.exp(turn).b  # below 2
     v = the_map.point(vectors[:, -1])
     bent = [the_map.dot(row, v) for row in bend]
     low = the_map.dot(v, bent) / the_map.dot(v, v)  # Rayleigh's quotient
@@ -135,7 +136,7 @@ def _settled(rows: Floats, pull: Floats, w: Floats, k: int, n_steps: int) -> tup
                 break
         tail = np.array(orbit[-65 - k :])
         gap = float(np.abs(tail[-1] - tail[-1 - k]).max()) if len(tail) > k else math.nan
-        if gap <= 1e-3 * (np.abs(tail).max() + 1 / np.abs(rows).max()):
+        if gap <= 0.01 / np.abs(rows).max():  # small where sigma(w.z_i) bends
             return w, most
     found = cycles.period(tail) if math.isfinite(gap) else 0
     seems = f"; it seems to end on a cycle of period {found}" if found else ""
@@ -150,7 +151,8 @@ def _contraction(jacobian: Floats) -> tuple[Floats, float]:
 
     P is the sum of 2 (A^T / g)^j (A / g)^j, j = 0, 1, ...: A^T P A < g^2 P, and g < q.
     """
-    size = float(np.abs(np.linalg.eigvals(jacobian)).max())
+    known = np.isfinite(jacobian).all()
+    size = float(np.abs(np.linalg.eigvals(jacobian)).max()) if known else math.inf
     if not size < 1:
         raise _NotProved(
             f"not contracting: the largest multiplier is about {size:.9g} in modulus, and below 1 "
@@ -198,9 +200,7 @@ def _trap(the_map: GradientMap, centres: list[Vector], minimum: Vector, within: 
     inner = (wide * defect / (1 - q)).b
     holds, derivative = the_map.around(loop, inner)
     multiplier = outwards(*the_map.modulus(derivative))
-    for j in range(1, k):
-        if not surely_less(holds[j] + inner, the_map.distance(loop[j], loop[0])):
-            raise _NotProved(f"period not prime: the points 0 and {j} could not be told apart.")
+    apart = [surely_less(holds[j] + inner, the_map.distance(loop[j], loop[0])) for j in range(1, k)]
     rounded = [the_map.distance(c, the_map.point(x)).b for c, x in zip(loop, points, strict=False)]
     least = max((a + b).b for a, b in zip(rounded, holds, strict=False))
     least = max(least, (within + the_map.distance(minimum, the_map.point(nearest(minimum)))).b)
@@ -220,6 +220,7 @@ def _trap(the_map: GradientMap, centres: list[Vector], minimum: Vector, within: 
             and the_map.positive_definite(the_map.difference(the_map.scaled(q * q, norm), pulled))
             and surely_less(wide * defect, (1 - q) * reach)
             and surely_less(least, ball)
+            and all(apart)
             and -1 < multiplier[0] <= multiplier[1] < 1
         ):
             return _Trap(points, radius, multiplier)
@@ -375,7 +376,14 @@ def certify_cycle(
         minimizer = nearest(minimum).reshape(shape)
         pull, first = float(eta) * p / p.sum(), np.array([float(x) for x in w0])
         near, growth = _settled(rows.astype(float), pull, first, k, max(limit, N_STEPS))
-        trap = _trap(the_map, _polish(the_map, the_map.point(near), k), minimum, within)
+        centres, error = _polish(the_map, the_map.point(near), k)
+        moved = np.linalg.norm(nearest(centres[0]) - near)
+        if not (max(moved, 1e30 * nearest(error)) * np.abs(rows).max() < 1):
+            raise _NotProved(
+                f"the start does not reach a cycle of period {k} in {max(limit, N_STEPS)} steps: "
+                f"in ordinary arithmetic none is near its last point, {near.tolist()}."
+            )
+        trap = _trap(the_map, centres, minimum, within)
         for extra in (64, 256, 1024, 4096):
             bits = max(128, int(growth - math.log2(trap.radius)) + extra)
             the_map = GradientMap(rows, p, eta, bits)

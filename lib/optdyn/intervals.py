@@ -93,9 +93,15 @@ class GradientMap:
         return self.iv.exp(x) * self.blur
 
     def sigmoids(self, m: Any, s: Any) -> tuple[Any, Any]:
-        """Around sigma(-m), and around sigma' on all of [m - s, m + s]: |d log sigma'| <= |dm|."""
-        e, grow = self.exp(m), self.exp(s).b
+        """Around sigma(-m), and around sigma' on all of [m - s, m + s].
+
+        |d log sigma'(m) / dm| < 1, and e^s < 1 + s + s^2 for 0 < s < 1.
+        """
+        e = self.exp(m)
         sigma = 1 / (1 + e)
+        if not surely_less(s, self.iv.one):
+            return sigma, self.iv.mpf([0, 0.25])
+        grow = (1 + s + s * s).b
         return sigma, e * sigma * sigma * self.iv.mpf([1 / grow, grow])
 
     def step(self, x: Vector, reach: Any) -> tuple[Vector, Vector, Any]:
