@@ -1,6 +1,7 @@
 # Thin over make.py, which Windows users call directly: python make.py help
 # Another Python: make book PYTHON=python3.12
 # Another port:   make book PORT=9000
+# Less of it:     make bench QUICK=1
 # Some notebooks: make execute NOTEBOOKS=chapters/cycles/1_phenomenon.ipynb
 PYTHON ?= python3
 
@@ -10,10 +11,13 @@ help:
 book:
 	@$(PYTHON) make.py book $(if $(PORT),--port $(PORT))
 
+bench:
+	@$(PYTHON) make.py bench $(if $(QUICK),--quick)
+
 execute:
 	@$(PYTHON) make.py execute $(NOTEBOOKS)
 
 build test clean setup lock:
 	@$(PYTHON) make.py $@
 
-.PHONY: help book build test execute clean setup lock
+.PHONY: help book build test bench execute clean setup lock

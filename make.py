@@ -561,6 +561,16 @@ def test() -> None:
 # --- the rest ------------------------------------------------------------------------
 
 
+def bench(quick: bool) -> None:
+    """Time the library against others on the same work; every file of tests/bench in turn."""
+    setup()
+    options = ["--quick"] if quick else []
+    for script in sorted((ROOT / "tests" / "bench").glob("bench_*.py")):
+        status = run([venv_python(), script, *options])
+        if status:
+            raise SystemExit(status)
+
+
 def execute(which: Sequence[str]) -> None:
     """Run notebooks anew and store their outputs."""
     setup()
@@ -632,6 +642,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--no-serve", action="store_true", help="build only")
     add("build", help="build the book into _build/html, from stored outputs")
     add("test", help="run every test, and print the seconds of each part")
+    one = add("bench", help="time the library against other programs (13 min)")
+    one.add_argument("--quick", action="store_true", help="a hundredth of the work")
     one = add("execute", help="run the notebooks anew and store their outputs")
     one.add_argument("notebooks", nargs="*", help="only these (all)")
     one = add("clean", help="remove what the commands made, but the environment")
@@ -650,6 +662,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser().print_help()
     elif command == "book":
         book(chosen.port, chosen.no_serve)
+    elif command == "bench":
+        bench(chosen.quick)
     elif command == "execute":
         execute(chosen.notebooks)
     elif command == "clean":

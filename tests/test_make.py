@@ -123,6 +123,8 @@ def test_make_alone_shows_help_and_passes_arguments_on() -> None:
     assert "execute" in says() and says() == says("help")
     dry = says("-n", "book", "PORT=9000")
     assert "make.py book --port 9000" in dry
+    assert says("-n", "bench", "QUICK=1").strip().endswith("make.py bench --quick")
+    assert says("-n", "bench").strip().endswith("make.py bench")
     assert "make.py execute a.ipynb" in says("-n", "execute", "NOTEBOOKS=a.ipynb")
 
 
@@ -491,6 +493,27 @@ def test_parts_stop_at_the_first_failure_and_are_timed(
     monkeypatch.setattr(there, "SECONDS_BUDGET", {"all": 0.0})
     with pytest.raises(SystemExit, match="more than three times the budget: all"):
         there.test()
+
+
+def test_bench_runs_every_script_and_stops_at_the_first_failure(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    there = load(root)
+    monkeypatch.setattr(there, "setup", lambda: None)
+    monkeypatch.setattr(there, "venv_python", lambda: Path(sys.executable))
+    folder = root / "tests" / "bench"
+    folder.mkdir(parents=True)
+    for name, status in (("a", 0), ("b", 3), ("c", 0)):
+        code = f"import sys; print('{name}', sys.argv[1:]); sys.exit({status})"
+        (folder / f"bench_{name}.py").write_text(code)
+    (folder / "test_bench.py").write_text("raise SystemExit(9)")
+    with pytest.raises(SystemExit) as ended:
+        there.main(["bench", "--quick"])
+    assert ended.value.code == 3
+    assert capfd.readouterr().out.split("\n")[:-1] == ["a ['--quick']", "b ['--quick']"]
+    (folder / "bench_b.py").unlink()
+    there.main(["bench"])
+    assert capfd.readouterr().out.split("\n")[:-1] == ["a []", "c []"]
 
 
 def test_skips_and_expected_failures_fail(tmp_path: Path) -> None:
