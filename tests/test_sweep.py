@@ -463,11 +463,12 @@ def test_what_another_run_is_writing_is_left_alone(tmp_path):
 @pytest.fixture
 def interrupting(monkeypatch):
     """Ctrl-C while the third chunk is reported."""
-    monkeypatch.setattr(
-        module,
-        "_progress",
-        lambda *_: lambda done: signal.raise_signal(signal.SIGINT) if done == 6 else None,
-    )
+
+    def show(done):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_progress", lambda *_: show)
     return monkeypatch
 
 
