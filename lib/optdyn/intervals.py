@@ -165,7 +165,7 @@ class GradientMap:
 
     def norm(self, x: Vector) -> Any:
         """The Euclidean norm."""
-        return self.iv.sqrt(sum((abs(a) ** 2 for a in x), self.iv.zero))
+        return self.iv.sqrt(sum((abs(a) * abs(a) for a in x), self.iv.zero))
 
     def distance(self, x: Vector, y: Vector) -> Any:
         """The Euclidean distance."""
