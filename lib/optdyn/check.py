@@ -321,10 +321,14 @@ def _converted(exercise: Exercise, value: Any) -> Any:
         return Miss(asked, f"NumPy cannot make numbers of it: {_message(error)}.")
     if array.dtype.kind == "c":
         return Miss(asked, "The numbers are complex; where did a root of a negative number enter?")
+    if array.dtype == object and any(item is None for item in array.flat):
+        return Miss(asked, "There is None among the numbers.")
     if array.dtype.kind not in "fiub":  # jax's bfloat16 is of kind V
         try:
+            if array.dtype.kind in "US":
+                raise TypeError
             array = array.astype(float)
-        except (TypeError, ValueError):
+        except Exception:
             return Miss(asked, f"This is of type {type(value).__name__}, not made of real numbers.")
     array, shape = array.astype(float), exercise.shape
     assert isinstance(shape, tuple)

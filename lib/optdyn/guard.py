@@ -24,12 +24,13 @@ PRINTED, PRINTED_LINES = 300, 6  # of what it prints, so much is kept
 
 
 def plain(text: str) -> str:
-    """Text without the addresses of objects, which differ from run to run.
+    """Text without what differs from run to run: addresses of objects, files that warn.
 
     >>> plain(repr(object()))
     '<object object>'
     """
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
+    return re.sub(r"(?m)^\S.*[/\\>]\S*:(\d+): (?=\w*Warning)", r"line \1: ", text)
 
 
 _left_behind: list[Any] = []
@@ -106,8 +107,8 @@ def call(function: Callable[..., Any], inputs: tuple[Any, ...], seconds: float) 
     printed = _Beginning()
     late = ""
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        thread.start()
         try:
+            thread.start()
             end = time.monotonic() + seconds
             while not done.wait(0.02) and time.monotonic() < end:  # Ctrl-C gets through
                 pass
@@ -127,9 +128,10 @@ def _stopped(thread: threading.Thread, done: threading.Event) -> bool:
     """Raise _TimeIsUp in the thread, again if it is caught, until it ends or does not."""
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     for _ in range(20):
-        if done.is_set() or thread.ident is None:
+        if done.is_set():
             break
-        raise_in(ctypes.c_ulong(thread.ident), ctypes.py_object(_TimeIsUp))
+        if thread.ident is not None:  # it has begun
+            raise_in(ctypes.c_ulong(thread.ident), ctypes.py_object(_TimeIsUp))
         done.wait(0.05)
     return done.is_set()
 
