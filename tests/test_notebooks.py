@@ -377,6 +377,139 @@ def test_long_cells_and_lines_are_refused(small_book: Path) -> None:
     assert "older than" in found
 
 
+# --- exercises and solutions ----------------------------------------------------------
+
+SOLUTION = "def f(x):\n    y = x\n    ### BEGIN SOLUTION\n    return 2 * y\n    ### END SOLUTION"
+STUB = "def f(x):\n    y = x\n    # YOUR CODE HERE\n    raise NotImplementedError()"
+
+
+def marked(grade_id: str, **more: object) -> dict[str, object]:
+    """nbgrader's metadata of a cell."""
+    flags = dict.fromkeys(("grade", "locked", "solution", "task"), False)
+    return {"nbgrader": {"schema_version": 3, "grade_id": grade_id, **flags, **more}}
+
+
+def solutions_notebook() -> nbformat.NotebookNode:
+    v4 = nbformat.v4
+    nb = v4.new_notebook()
+    nb.cells = [
+        v4.new_markdown_cell("# Solutions", metadata={"tags": ["solution-only"]}),
+        v4.new_markdown_cell("# Exercises", metadata={"tags": ["remove-cell"]}),
+        v4.new_code_cell("import math"),
+        v4.new_code_cell(SOLUTION, metadata=marked("a-f", solution=True)),
+        v4.new_code_cell(
+            "print(1)",
+            metadata={**marked("a-f-check", grade=True, locked=True, points=2), "tags": ["x"]},
+        ),
+        v4.new_markdown_cell("A proof.", metadata=marked("p", grade=True, solution=True, points=1)),
+        v4.new_code_cell("f(3)", metadata={"tags": ["hide-input", "solution-only"]}),
+    ]
+    return executed(nb, "", "", "1\n", "6\n")
+
+
+def test_exercises_are_solutions_without_solutions() -> None:
+    nb = solutions_notebook()
+    nb.metadata["optdyn"] = {"fingerprint": "of the solutions"}
+    made = notebooks.exercises_from(nb)
+    assert [cell.source for cell in made.cells] == [
+        "# Exercises",
+        "import math",
+        STUB,
+        "print(1)",
+        "YOUR ANSWER HERE",
+    ]
+    assert "optdyn" not in made.metadata
+    assert not any(cell.get("outputs") for cell in made.cells)
+    assert made.cells[0].metadata.tags == [] and made.cells[3].metadata.tags == ["x"]
+    assert [cell.metadata.get("nbgrader") for cell in made.cells[2:]] == [
+        cell.metadata.nbgrader for cell in nb.cells[3:6]
+    ]
+    assert nb.cells[4].outputs and nb.cells[3].source == SOLUTION  # the source is as it was
+    stored = nbformat.reads(notebooks.normalise(made), as_version=4)
+    assert stored.cells[2].metadata.nbgrader == nb.cells[3].metadata.nbgrader
+
+
+def test_a_solution_without_marks_is_replaced_whole() -> None:
+    nb = small_notebook("x = 1")
+    nb.cells[1].metadata = nbformat.from_dict(marked("x", solution=True))
+    assert notebooks.exercises_from(nb).cells[1].source == (
+        "# YOUR CODE HERE\nraise NotImplementedError()"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "solution", "words"),
+    [
+        ("### BEGIN SOLUTION\n1", True, "without END SOLUTION"),
+        ("### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION", True, "inside another"),
+        ("### BEGIN SOLUTION\n1\n### END SOLUTION", False, "in no solution cell"),
+    ],
+)
+def test_marks_that_do_not_match_are_refused(source: str, solution: bool, words: str) -> None:
+    nb = small_notebook(source)
+    if solution:
+        nb.cells[1].metadata = nbformat.from_dict(marked("x", solution=True))
+    with pytest.raises(ValueError, match=words):
+        notebooks.exercises_from(nb)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "words"),
+    [
+        ("code", {"schema_version": 2}, "schema_version 3"),
+        ("code", {"grade": "yes", "points": 1}, "true or false"),
+        ("code", {"grade_id": "a b"}, "grade_id of letters"),
+        ("code", {"grade": True}, "needs points"),
+        ("code", {"points": 1}, "not graded"),
+        ("markdown", {"solution": True}, "has to be graded"),
+    ],
+)
+def test_what_nbgrader_would_refuse(kind: str, data: dict[str, object], words: str) -> None:
+    good = marked("x")["nbgrader"]
+    assert isinstance(good, dict)
+    assert list(notebooks._grammar(kind, good)) == []
+    (found,) = notebooks._grammar(kind, {**good, **data})
+    assert words in found
+
+
+def test_execute_writes_and_runs_exercises_and_check_tells_them_apart(small_book: Path) -> None:
+    tool = tool_of(small_book)
+    folder = small_book / "chapters" / "cycles"
+    source, made = folder / "solutions.ipynb", folder / "exercises.ipynb"
+    nbformat.write(solutions_notebook(), source)
+    ran = run_tool(small_book, "execute", str(source))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert list(tool.problems(source)) == list(tool.problems(made)) == []
+    nb = tool.read(made)
+    assert [cell.source for cell in nb.cells[2:5]] == ["import math", STUB, "print(1)"]
+    assert nb.cells[1].source == tool.setup_source(made)
+    assert nb.cells[4].outputs[0].text == "1\n"
+    assert tool.read(source).cells[-1].outputs[0].data["text/plain"] == "6"
+    when = made.stat().st_mtime_ns
+    assert tool.renew_exercises([made]) == [source, made]  # the one brings the other
+    assert made.stat().st_mtime_ns == when
+
+    text = source.read_text()
+    for old, new in (("A proof.", "Another proof."), ("return 2 * y", "return y + y")):
+        assert old in text
+        source.write_text(text.replace(old, new))
+        assert not any("without its solutions" in found for found in tool.problems(made))
+    for old, new in (
+        ("y = x", "y = 1 * x"),
+        ("# Exercises", "# Tasks"),
+        ('"points": 2', '"points": 3'),
+    ):
+        assert old in text
+        source.write_text(text.replace(old, new))
+        assert any("without its solutions" in found for found in tool.problems(made))
+        tool.renew_exercises([source])
+        assert not any("without its solutions" in found for found in tool.problems(made))
+    source.write_text(text.replace("### END SOLUTION", ""))
+    assert any("cannot be stripped" in found for found in tool.problems(source))
+    source.write_text(text.replace('"p"', '"a-f"'))
+    assert any("grade_id a-f twice" in found for found in tool.problems(source))
+
+
 # --- running notebooks ---------------------------------------------------------------
 
 

@@ -418,6 +418,69 @@ def test_the_front_door_leads_to_the_first_page(local):
     assert '<a href="book/index.html">' in text
 
 
+# --- solutions, left out by one setting -------------------------------------------------
+
+SECRET = "the solution is forty two"
+
+
+def with_exercises(folder: Path, **settings: object) -> Path:
+    """The small book with exercises and solutions, and links to them from three pages."""
+    small_book(folder)
+    config = yaml.safe_load((folder / "_config.yml").read_text("utf8"))
+    config["sphinx"]["config"] |= settings
+    write(folder / "_config.yml", yaml.safe_dump(config))
+    toc = json.loads(json.dumps(TOC))
+    names = ("exercises", "solutions")
+    toc["chapters"][1]["sections"] += [{"file": f"chapters/cycles/{name}"} for name in names]
+    write(folder / "_toc.yml", yaml.safe_dump(toc))
+    for name, text in {
+        "exercises": "# Exercises\n\nWork.\n\nSee [the answers](solutions.ipynb).\n\nEnd.",
+        "solutions": f"# Solutions\n\n{SECRET}",
+    }.items():
+        cell = {"cell_type": "markdown", "metadata": {}, "source": text}
+        made = notebook(cells=(cell,))
+        made["cells"] = made["cells"][1:]
+        write(folder / f"chapters/cycles/{name}.ipynb", made)
+    index = folder / "chapters/cycles/index.md"
+    table = "| page | |\n|---|---|\n| [](exercises.ipynb) | x |\n| [](solutions.ipynb) | y |\n"
+    index.write_text(index.read_text("utf8") + "\n" + table, encoding="utf8")
+    record = {"notebooks": {f"chapters/cycles/{n}.ipynb": {"seconds": 1.0} for n in names}}
+    write(folder / "book/measurements.json", record)
+    return folder
+
+
+def test_solutions_are_pages_unless_a_course_leaves_them_out(tmp_path):
+    folder = with_exercises(tmp_path)
+    done = build(folder)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert SECRET in page(folder, "chapters/cycles/solutions")
+    for name in ("chapters/cycles/exercises", "chapters/cycles/index"):
+        assert "solutions.html" in links(page(folder, name)), name
+    assert "../chapters/cycles/solutions.html" in links(page(folder, "book/status"))
+
+    left_out = with_exercises(tmp_path, optdyn_solutions=False)  # over the site just built
+    done = build(left_out)
+    assert done.returncode == 0, done.stdout[-3000:]
+    site = left_out / "_build" / "html"
+    assert not list(site.rglob("*solutions*"))
+    for file in site.rglob("*"):
+        if file.suffix in (".html", ".js", ".md", ".ipynb", ".json", ".inv") and file.is_file():
+            assert SECRET.encode() not in file.read_bytes(), file
+        if file.suffix == ".html":
+            assert "solutions" not in file.read_text("utf8"), file
+    text = page(left_out, "chapters/cycles/exercises")
+    assert "Work." in text and "End." in text and "the answers" not in text
+    assert "exercises.html" in links(page(left_out, "chapters/cycles/index"))
+    assert "chapters/cycles/exercises.ipynb" in page(left_out, "book/status")
+
+
+def test_the_setting_is_true_or_false_and_in_the_configuration(tmp_path):
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf8"))
+    assert config["sphinx"]["config"]["optdyn_solutions"] is True
+    done = build(with_exercises(tmp_path, optdyn_solutions="some"))
+    assert done.returncode != 0 and "optdyn_solutions" in done.stdout
+
+
 def test_a_page_that_asks_another_host_fails_the_build(tmp_path):
     folder = small_book(tmp_path)
     script = '<script src="https://cdn.jsdelivr.net/npm/vega@6"></script>'

@@ -10,12 +10,16 @@ import json
 import re
 from pathlib import Path
 
+from sphinx.errors import SphinxError
+
 SOLUTIONS = re.compile(r"(?:.*/)?solutions(?:\.ipynb)?")
 LINK = re.compile(r"\bsolutions\.ipynb\b")
 
 
 def leave_out(app, config):
     """Take the pages out of the table of contents and out of the build."""
+    if not isinstance(config.optdyn_solutions, bool):
+        raise SphinxError(f"optdyn_solutions is {config.optdyn_solutions!r}: write true or false")
     if config.optdyn_solutions:
         return
     pages = config.external_site_map
@@ -56,7 +60,7 @@ def remove_leftovers(app, exception):
 
 
 def setup(app):
-    app.add_config_value("optdyn_solutions", True, "env", types=(bool,))
+    app.add_config_value("optdyn_solutions", True, "env")
     app.connect("config-inited", leave_out, priority=950)  # the contents are read at 900
     app.connect("source-read", unlink)
     app.connect("build-finished", remove_leftovers, priority=50)
