@@ -82,6 +82,13 @@ def _polish(the_map: GradientMap, c: Vector, k: int) -> tuple[list[Vector], Any]
     return best, least
 
 
+def _rounded(the_map: GradientMap, x: Any) -> Floats:
+    """x in float64, with 0 where it is 0 for all that matters."""
+    values: Floats = nearest(x)
+    values[np.abs(values) < 1e-20 / nearest(max(the_map.lengths))] = 0.0
+    return values
+
+
 def _minimum(the_map: GradientMap, guess: Floats) -> tuple[Vector, Any, tuple[float, float]]:
     """A point, how near it the minimiser is, and bounds of step_size * lambda.
 
@@ -181,7 +188,7 @@ def _trap(the_map: GradientMap, centres: list[Vector], minimum: Vector, within: 
     |F(c) - c|_P < (1 - q) r, it maps that ball into itself: the ball has one fixed point, which
     attracts it and has |v|_P <= |F(c) - c|_P / (1 - q).
     """
-    iv, k, points = the_map.iv, len(centres), nearest(centres)
+    iv, k, points = the_map.iv, len(centres), _rounded(the_map, centres)
     size = max(np.abs(points).max(), 1 / nearest(max(the_map.lengths)))
     for j in range(1, k):
         if k % j == 0 and np.abs(points[j] - points[0]).max() <= 1e-9 * size:
@@ -189,7 +196,6 @@ def _trap(the_map: GradientMap, centres: list[Vector], minimum: Vector, within: 
             raise _NotProved(f"period not prime: got {k}, but the orbit of the start {what}.")
     first = int(np.argmin(points[:, 0]))
     points = np.roll(points, -first, axis=0)
-    points[np.abs(points) < 1e-20 * size] = 0.0
     loop = [*centres[first:], *centres[: first + 1]]
     (*_, defect), derivative = the_map.around(loop, iv.zero)
     p, shrink = _contraction(nearest(derivative))
@@ -203,7 +209,8 @@ def _trap(the_map: GradientMap, centres: list[Vector], minimum: Vector, within: 
     apart = [surely_less(holds[j] + inner, the_map.distance(loop[j], loop[0])) for j in range(1, k)]
     rounded = [the_map.distance(c, the_map.point(x)).b for c, x in zip(loop, points, strict=False)]
     least = max((a + b).b for a, b in zip(rounded, holds, strict=False))
-    least = max(least, (within + the_map.distance(minimum, the_map.point(nearest(minimum)))).b)
+    lowest = the_map.point(_rounded(the_map, minimum))
+    least = max(least, (within + the_map.distance(minimum, lowest)).b)
     power = math.floor(math.log10(size))
     for exponent in range(power - 6, power - 16, -1):
         radius = float(f"1e{exponent}")
@@ -367,13 +374,13 @@ def certify_cycle(
     step, minimizer = UNKNOWN, np.full(shape, math.nan)
     try:
         try:
-            guess = logistic.minimizer(rows, p)
+            guess = logistic.minimizer(rows[:, 0] if len(w0) == 1 else rows, p).reshape(len(w0))
         except ValueError as problem:
             what = "separable" if logistic.is_separable(rows) else "not determined"
             raise _NotProved(f"{what}: no minimiser; {problem}") from None
         the_map = GradientMap(rows, p, eta, 256)
         minimum, within, step = _minimum(the_map, guess)
-        minimizer = nearest(minimum).reshape(shape)
+        minimizer = _rounded(the_map, minimum).reshape(shape)
         pull, first = float(eta) * p / p.sum(), np.array([float(x) for x in w0])
         near, growth = _settled(rows.astype(float), pull, first, k, max(limit, N_STEPS))
         centres, error = _polish(the_map, the_map.point(near), k)
