@@ -16,10 +16,15 @@ SOLUTIONS = re.compile(r"(?:.*/)?solutions(?:\.ipynb)?")
 LINK = re.compile(r"\bsolutions\.ipynb\b")
 
 
-def leave_out(app, config):
-    """Take the pages out of the table of contents and out of the build."""
+def read_setting(app, config):
+    if config.optdyn_solutions is None:
+        config.optdyn_solutions = True
     if not isinstance(config.optdyn_solutions, bool):
         raise SphinxError(f"optdyn_solutions is {config.optdyn_solutions!r}: write true or false")
+
+
+def leave_out(app, config):
+    """Take the pages out of the table of contents and out of the build."""
     if config.optdyn_solutions:
         return
     pages = config.external_site_map
@@ -60,7 +65,9 @@ def remove_leftovers(app, exception):
 
 
 def setup(app):
-    app.add_config_value("optdyn_solutions", True, "env")
+    # no default, since Sphinx makes True of any text where the default is a truth value
+    app.add_config_value("optdyn_solutions", None, "env")
+    app.connect("config-inited", read_setting, priority=100)
     app.connect("config-inited", leave_out, priority=950)  # the contents are read at 900
     app.connect("source-read", unlink)
     app.connect("build-finished", remove_leftovers, priority=50)
