@@ -243,6 +243,24 @@ def test_find_cycle_tells_what_has_settled():
     assert column.points.shape == (2, 1) and column.multipliers.shape == (1,)
 
 
+def test_find_cycle_at_a_flip():
+    """Where the multiplier is -1 float64 cannot tell the cycle from that of doubled period."""
+    for z, m in ([1.0, -1.0], [1, 1]), ([1.0, -1.0], [3, 1]):
+        w, flip = float(logistic.minimizer(z, m)), logistic.critical_step_size(z, m)
+        for away in (1e-8, 1e-10, 0):
+            for start in (w, w + 1e-4):
+                for eta in (flip * (1 - away), flip * (1 + away)):
+                    assert cycles.find_cycle(start, z, step_size=eta, weights=m) is None
+        near = cycles.find_cycle(w + 1e-9, z, step_size=flip * (1 - 1e-5), weights=m)
+        assert near.period == 1 and near.multipliers[0] == pytest.approx(-1 + 2e-5, abs=1e-9)
+        pair = cycles.find_cycle(w + 0.01, z, step_size=flip * (1 + 1e-3), weights=m)
+        assert pair.period == 2
+    # the returns of every second step are within the tolerance, those of every step are not
+    w = float(logistic.minimizer(FLAGSHIP)) + 1e-9
+    slow = cycles.find_cycle(w, FLAGSHIP, step_size=1.999 * UNIT)
+    assert slow.period == 1 and slow.multipliers[0] == pytest.approx(-0.999, abs=1e-9)
+
+
 def test_a_long_transient_is_no_cycle():
     degrees = [66, 70, 69, 68, 67, 72, 73, 70, 57, 63, 70, 78]
     degrees += [67, 53, 67, 75, 70, 81, 76, 79, 75, 76, 58]
@@ -314,6 +332,9 @@ def test_period(k, seed):
     assert cycles.period(tail + 0.01 * np.arange(64)) == 0
     if k > 1:
         assert cycles.period(tail, max_period=k - 1) == 0
+    assert cycles.period(tail + 0.01 * np.arange(64), atol=0.33) in range(1, 33)
+    assert cycles.period(tail, rtol=0, atol=0) == k
+    assert cycles.period(tail, rtol=1.0) == 1
 
 
 def end_of(z, m, etas, starts, n_steps, n_tail=48):
@@ -473,44 +494,6 @@ def test_basins_do_not_recompile():
     assert play([1.0, 2.0, -1.0, 3.0, 4.0], 1, 5000, 0) == first
 
 
-CASCADES = [
-    (FLAGSHIP, None, 1.9 * UNIT, UNIT, """
-     1.92082091731295543 1.94131569417082775 1.94617863918993269 1.94723717690048639
-     1.94746479925634937 1.94751358751145835 1.94752403832178684"""),
-    ([1, -1], [3, 1], 8.0, 16 / 3, """2 2.63517159023316145 2.81438525210399931 2.85301702147599413
-     2.86134250718336384 2.86312674457067896 2.86350895862236258 2.86359082023280395"""),
-    ([1, -1], [2, 1], 8.0, 9 / 2, """2 2.79694492275877441 3.06605939640966106 3.12299330184228707
-     3.13514213902686813"""),
-    ([1, 1, -1, 12], None, 1.81 * logistic.critical_step_size([1, 1, -1, 12]) / 2,
-     logistic.critical_step_size([1, 1, -1, 12]) / 2,
-     "1.83302965733112426 1.84715499052993283 1.85051499773041171 1.8512476246571508"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("cascade", CASCADES, ids=["flagship", "3/4", "2/3", "twelve"])
-def test_period_doublings(cascade):
-    z, m, start, unit, expected = cascade
-    expected = np.array(expected.split(), float)
-    flips = cycles.period_doublings(z, weights=m, n_flips=len(expected), step_size=start)
-    np.testing.assert_allclose(flips / unit, expected, rtol=0, atol=1e-12)
-    ratios = np.diff(flips)[:-1] / np.diff(flips)[1:]
-    if len(ratios) >= 4:
-        assert ratios[-1] == pytest.approx(4.6692, abs=0.005)
-
-
-def test_period_doublings_that_do_not_come():
-    w = float(logistic.minimizer(FLAGSHIP))
-    one = cycles.period_doublings(FLAGSHIP, n_flips=1, step_size=1.99 * UNIT, w0=w)
-    np.testing.assert_allclose(one, [2 * UNIT], rtol=1e-13)
-    for wrong, kwargs in [
-        ("does not take over", {"z": FLAGSHIP, "n_flips": 2, "step_size": 1.99 * UNIT, "w0": w}),
-        ("settles on no cycle", {"z": FLAGSHIP, "n_flips": 1, "step_size": 1.98 * UNIT}),
-        ("does not double", {"z": [1.0, -1.0], "n_flips": 2, "step_size": 7.0}),
-    ]:
-        with pytest.raises(ValueError, match=rf"^step_size: got \d.*{wrong}"):
-            cycles.period_doublings(**kwargs)
-
-
 @given(st.integers(0, 10**6), st.sampled_from([0, 2, 6]), st.floats(0.1, 5))
 @settings(max_examples=20)
 def test_orbits_against_a_loop(seed, d, eta):
@@ -532,6 +515,12 @@ def test_orbits_against_a_loop(seed, d, eta):
         starts[0], twice, step_size=eta, n_steps=12, weights=[*m, *m, *(0 * m)]
     )
     np.testing.assert_allclose(padded, expected[:, 0], rtol=1e-9, atol=1e-9)
+
+
+def test_weights_of_any_size():
+    for scale in (1e-310, 1.0, 3e307):
+        path = cycles.gd_orbit(0.0, FLAGSHIP, step_size=1.0, n_steps=9, weights=np.full(4, scale))
+        np.testing.assert_allclose(path, orbit(0.0, FLAGSHIP, 1.0, 9), rtol=1e-12)
 
 
 def test_diagram_starts_after_exactly_the_transient():
@@ -716,9 +705,9 @@ ORBIT = {"w0": 0.0, "z": FLAGSHIP, "step_size": 1.0, "n_steps": 3}
 DIAGRAM = {"z": FLAGSHIP, "step_sizes": [1.0], "w0s": [0.0], "n_transient": 0, "n_keep": 1}
 EXPONENT = {"w0": 0.0, "z": FLAGSHIP, "step_size": 1.0, "n_transient": 0, "n_steps": 1}
 CYCLE = {"w0": 0.0, "z": FLAGSHIP, "step_size": 1.0}
+SETTLED = {"orbit": np.zeros(64)}
 PAIRS = {"force": 0.1, "z": FLAGSHIP}
 BASINS = {"z": FLAGSHIP, "step_sizes": [1.0], "w0s": [0.0], "n_transient": 0}
-FLIPS = {"z": FLAGSHIP, "n_flips": 1, "step_size": 1.0}
 WRONG = [
     (cycles.gd_orbit, ORBIT | {"step_size": 0.0}, ValueError, "step_size: .*0.0.*positive"),
     (cycles.gd_orbit, ORBIT | {"step_size": -1}, ValueError, "step_size: .*-1"),
@@ -733,12 +722,6 @@ WRONG = [
     (cycles.gd_orbit, ORBIT | {"w0": [0.0, 0.0]}, ValueError, r"w0: .*\(2,\)"),
     (cycles.gd_orbit, ORBIT | {"w0": nan}, ValueError, "w0: .*nan"),
     (cycles.gd_orbit, ORBIT | {"w0": None}, TypeError, "w0: .*object"),
-    (
-        cycles.period_doublings,
-        {"z": FLAGSHIP, "n_flips": 40, "step_size": 10.14},
-        ValueError,
-        "n_flips: .*40.*12",
-    ),
     (cycles.lyapunov_exponent, EXPONENT | {"w0": "one"}, TypeError, "w0: .*U3"),
     (cycles.gd_orbit, ORBIT | {"z": [nan, 1.0]}, ValueError, r"z: .*nan.*\[0\]"),
     (cycles.gd_orbit, ORBIT | {"z": np.ones((2, 2, 2))}, ValueError, r"z: .*\(2, 2, 2\)"),
@@ -769,6 +752,11 @@ WRONG = [
     (cycles.lyapunov_exponent, EXPONENT | {"step_size": 0}, ValueError, "step_size: .*0"),
     (cycles.lyapunov_exponent, EXPONENT | {"n_transient": "2"}, TypeError, "n_transient: .*'2'"),
     (cycles.find_cycle, CYCLE | {"step_size": -2.0}, ValueError, "step_size: .*-2.0"),
+    (cycles.find_cycle, CYCLE | {"max_period": 10**9}, ValueError, "max_period: .*10+.*1024"),
+    (cycles.basins, BASINS | {"max_period": 1025}, ValueError, "max_period: .*1025.*1024"),
+    (cycles.find_cycle, CYCLE | {"z": [1e200, -1.0]}, ValueError, r"z: .*1e\+200"),
+    (cycles.find_cycle, CYCLE | {"z": [1e-200, -1e-200]}, ValueError, "z: .*1e-200.*1e-150"),
+    (cycles.gd_orbit, ORBIT | {"z": [1e151]}, ValueError, r"z: .*1e\+151.*1e150"),
     (cycles.find_cycle, CYCLE | {"max_period": 0}, ValueError, "max_period: .*0"),
     (cycles.find_cycle, CYCLE | {"w0": [1.0]}, ValueError, r"w0: .*\(1,\).*\(4,\)"),
     (cycles.find_cycle, CYCLE | {"weights": [0] * 4}, ValueError, "weights: .*0.0"),
@@ -777,10 +765,12 @@ WRONG = [
     (cycles.two_cycles, PAIRS | {"force": []}, ValueError, "force: .*none"),
     (cycles.two_cycles, PAIRS | {"z": [1.0, 2.0]}, ValueError, "z: .*separable"),
     (cycles.two_cycles, PAIRS | {"z": np.eye(2)}, ValueError, "z: .*2 numbers"),
-    (cycles.period_doublings, FLIPS | {"n_flips": 0}, ValueError, "n_flips: .*0"),
-    (cycles.period_doublings, FLIPS | {"step_size": nan}, ValueError, "step_size: .*nan"),
-    (cycles.period_doublings, FLIPS | {"z": np.eye(2)}, ValueError, "z: .*2 numbers"),
     (cycles.period, {"orbit": np.zeros(63)}, ValueError, r"orbit: .*\(63,\).*64"),
+    (cycles.period, SETTLED | {"rtol": -1.0}, ValueError, "rtol: .*-1.0.*0 or more"),
+    (cycles.period, SETTLED | {"rtol": nan}, ValueError, "rtol: .*nan"),
+    (cycles.period, SETTLED | {"atol": [0.0, 1.0]}, ValueError, r"atol: .*\[0.0, 1.0\]"),
+    (cycles.period, SETTLED | {"atol": "small"}, TypeError, "atol: .*U5"),
+    (cycles.period, SETTLED | {"max_period": 10**10}, ValueError, "max_period: .*10+"),
     (cycles.period, {"orbit": 1.0}, ValueError, r"orbit: .*\(\)"),
 ]
 

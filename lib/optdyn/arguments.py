@@ -79,13 +79,13 @@ def precision(*values: Any) -> Any:
     return jnp.result_type(float, *map(typed, values))
 
 
-def count(name: str, value: Any, *, least: int = 1) -> int:
-    """Return `value` as an int between `least` and 2**31 - 2; it is never traced.
+def count(name: str, value: Any, *, least: int = 1, most: int = 2**31 - 2) -> int:
+    """Return `value` as an int between `least` and `most`; it is never traced.
 
     >>> count("n_steps", np.int64(3))
     3
     """
-    allowed = f"a whole number from {least} to 2147483646 is needed"
+    allowed = f"a whole number from {least} to {most} is needed"
     if is_traced(value):
         raise TypeError(
             f"{name}: got a traced value, {allowed}; make the argument static "
@@ -97,9 +97,24 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
         number = None
     if number is None or isinstance(value, bool | np.bool_):
         raise TypeError(f"{name}: got {value!r}, {allowed}; pass an int such as 100.")
-    if not least <= number < 2**31 - 1:
+    if not least <= number <= most:
         raise ValueError(f"{name}: got {number}, {allowed}; pass an int such as 100.")
     return number
+
+
+def tolerance(name: str, value: Any) -> float:
+    """Return `value` as a number that is 0 or more.
+
+    >>> tolerance("atol", 0)
+    0.0
+    """
+    number = real(name, value)
+    if number.ndim or number < 0:
+        raise ValueError(
+            f"{name}: got {value!r}, one number that is 0 or more is needed; leave it out for the "
+            f"default."
+        )
+    return float(number)
 
 
 def step_size(name: str, value: Any, *, ndim: int = 0) -> Any:
@@ -126,7 +141,7 @@ def step_size(name: str, value: Any, *, ndim: int = 0) -> Any:
 def data(z: Any, weights: Any = None) -> Data:
     """Return absorbed data `z`, shape (n, d) or (n,), and its weights divided by their sum.
 
-    Args: z, finite; weights, shape (n,), not negative, not all zero (default equal).
+    Args: z, finite, up to 1e150; weights, shape (n,), not negative, not all zero (default equal).
     Raises: TypeError or ValueError naming the argument.
 
     >>> data([1.0, -1.0], [3, 1])[1]
@@ -137,6 +152,11 @@ def data(z: Any, weights: Any = None) -> Data:
         raise ValueError(
             f"z: got shape {z.shape}, (n, d) or (n,) with n and d at least 1 is needed; "
             f"put one observation in each row."
+        )
+    if not is_traced(z) and float(np.abs(z).max()) > 1e150:
+        raise ValueError(
+            f"z: got {np.abs(z).max():g} as the largest absolute value, at most 1e150 is allowed, "
+            f"for squares of z are formed; multiply z by a constant."
         )
     n = z.shape[0]
     if weights is None:
@@ -154,6 +174,7 @@ def data(z: Any, weights: Any = None) -> Data:
                 f"weights: got {weights.min()} as the smallest and {weights.max()} as the largest, "
                 f"none may be negative and one must be positive; pass multiplicities."
             )
+        weights = np.ldexp(weights, -np.frexp(weights.max())[1])  # a sum that does not overflow
     return z, weights / weights.sum()
 
 
@@ -182,6 +203,11 @@ def host_data(z: Any, weights: Any = None) -> tuple[NDArray[np.float64], NDArray
     """
     z, p = data(z, weights)
     not_traced(z=z, weights=p)
+    if 0 < np.abs(z).max() < 1e-150:
+        raise ValueError(
+            f"z: got {np.abs(z).max():g} as the largest absolute value, at least 1e-150 is needed, "
+            f"for squares of z are formed; multiply z by a constant."
+        )
     return distinct(z.astype(float), p)
 
 

@@ -5,7 +5,6 @@ traced, and the number of points is padded with zero weights to a power of two, 
 moving it nor other data of about the same size recompiles. The rest computes in NumPy float64.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from optdyn import arguments, logistic
 from optdyn.sigmoid import falling
 
 Floats = NDArray[np.float64]
+LONGEST = 1024  # period looked for
 BLOCK = 4096  # orbits worked on at once
 FEW = 4  # up to this many dimensions a loop over points beats matrix products
 
@@ -254,7 +254,7 @@ def basins(
            [2, 1]])
     """
     arguments.not_traced(step_sizes=step_sizes, w0s=w0s)
-    max_period = arguments.count("max_period", max_period)
+    max_period = arguments.count("max_period", max_period, most=LONGEST)
     points, p, *lanes, counts, _ = _sweep(z, weights, w0s, step_sizes, n_transient)
     starts, etas = map(np.asarray, lanes)
     rows, rows_p = arguments.host_data(z, weights)
@@ -403,8 +403,8 @@ def period(
     Args:
         orbit: the end of an orbit, shape (T,) or (T, d), T at least 2 * max_period.
         max_period: largest period looked for.
-        rtol: relative to the diameter of the orbit; default 1e-6, below float64 1e-3.
-        atol: absolute; default 64 units in the last place of the largest value.
+        rtol: 0 or more, relative to the diameter of the orbit; default 1e-6, below float64 1e-3.
+        atol: 0 or more, absolute; default 64 units in the last place of the largest value.
 
     Raises: TypeError or ValueError naming the argument.
     Source: the definition.
@@ -415,14 +415,18 @@ def period(
     arguments.not_traced(orbit=orbit)
     max_period = arguments.count("max_period", max_period)
     points = arguments.real("orbit", orbit, finite=False)
+    rtol = None if rtol is None else arguments.tolerance("rtol", rtol)
+    atol = None if atol is None else arguments.tolerance("atol", atol)
     if points.ndim not in (1, 2) or len(points) < 2 * max_period:
         raise ValueError(
             f"orbit: got shape {points.shape}, (T,) or (T, d) with T at least {2 * max_period} is "
             f"needed; keep more iterates or lower max_period."
         )
     fine = points.dtype.itemsize >= 8 or points.dtype.kind != "f"
-    rtol = (1e-6 if fine else 1e-3) if rtol is None else rtol
-    atol = 64 * (2.0**-52 if fine else 2.0**-23) * np.abs(points).max() if atol is None else atol
+    if rtol is None:
+        rtol = 1e-6 if fine else 1e-3
+    if atol is None:
+        atol = 64 * (2.0**-52 if fine else 2.0**-23) * np.abs(points).max()
     points = points.astype(float).reshape(len(points), -1)
     tolerance = rtol * np.linalg.norm(np.ptp(points, axis=0)) + atol
     for k in range(1, max_period + 1):
@@ -489,7 +493,8 @@ def find_cycle(
 
     Returns: Cycle(points (period,) or (period, d), period, multipliers (d,)), float64, the points
         starting from the one with the smallest first coordinate, the multipliers from the largest;
-        None if the orbit has not settled: chaos, a longer cycle, or a transient still going on.
+        None if the orbit has not settled: chaos, a longer cycle, a transient still going on, or a
+        multiplier within 1e-6 of modulus one, where float64 does not tell one cycle from another.
     Raises: TypeError or ValueError naming the argument.
     Source: derived in chapters/cycles.
 
@@ -498,7 +503,7 @@ def find_cycle(
     2 [0.34181 1.77023] [-0.46946]
     """
     arguments.not_traced(w0=w0, step_size=step_size)
-    max_period = arguments.count("max_period", max_period)
+    max_period = arguments.count("max_period", max_period, most=LONGEST)
     n_transient = arguments.count("n_transient", n_transient, least=0)
     rows, p = arguments.host_data(z, weights)
     eta = float(arguments.step_size("step_size", step_size))
@@ -520,127 +525,9 @@ def find_cycle(
     points = _around(w, rows, p, eta, k)[0][:-1]
     points = np.roll(points, -np.argmin(points[:, 0]), axis=0)
     multipliers = np.linalg.eigvals(_around(points[0], rows, p, eta, k)[1])
-    if not np.abs(multipliers).max() < 1:
+    if not np.abs(multipliers).max() < 1 - 1e-6:
         return None
     if not multipliers.imag.any():  # from NumPy 2.5 on eigvals is complex always
         multipliers = multipliers.real
     order = np.argsort(-np.abs(multipliers), kind="stable")
     return Cycle(points.reshape(k, *shape), k, multipliers[order])
-
-
-def _jet(u: float, eta: float, z: Floats, p: Floats, k: int) -> tuple[float, ...]:
-    """M^k(u) and its derivatives by u, by eta, twice by u, by u and eta; one dimension."""
-    du, de, duu, due = 1.0, 0.0, 0.0, 0.0
-    for _ in range(k):
-        s, t = expit(-z * u), expit(z * u)
-        curve = p * z * z * s * t
-        pull, h, bend = p @ (z * s), curve.sum(), curve @ (z * (s - t))
-        duu, due = (
-            (1 - eta * h) * duu - eta * bend * du * du,
-            ((1 - eta * h) * due - h * du - eta * bend * du * de),
-        )
-        du, de, u = (1 - eta * h) * du, (1 - eta * h) * de + pull, u + eta * pull
-    return u, du, de, duu, due
-
-
-def _at_multiplier(
-    u: float, eta: float, *, z: Floats, p: Floats, k: int, target: float
-) -> tuple[Any, Any]:
-    """M^k(u) - u and (M^k)'(u) - target, with their Jacobian."""
-    image, du, de, duu, due = _jet(u, eta, z, p, k)
-    return [image - u, du - target], [[du - 1, de], [duu, due]]
-
-
-def _of_width(
-    x: float, eta: float, *, z: Floats, p: Floats, k: int, half: float
-) -> tuple[Any, Any]:
-    """Zero iff M^k swaps x - half and x + half: half the sum and the slope, and their Jacobian."""
-    low, high = (np.array(_jet(u, eta, z, p, k)[:3]) for u in (x - half, x + half))
-    mean, slope = (low + high) / 2, (low - high) / (2 * half)
-    return [mean[0] - x, slope[0] - 1], [[mean[1] - 1, mean[2]], [slope[1], slope[2]]]
-
-
-def _newton(equations: Callable[..., tuple[Any, Any]], u: float, eta: float) -> Floats:
-    """Solve two equations, given with their Jacobian, for u and eta; nan if that fails."""
-    x, before = np.array([u, eta]), np.inf
-    with np.errstate(all="ignore"):
-        for _ in range(40):
-            value, jacobian = equations(*x)
-            try:
-                move = np.linalg.solve(jacobian, value)
-            except np.linalg.LinAlgError:
-                break
-            x, size = x - move, np.abs(move).max()
-            if before <= size <= 1e-9 * np.abs(x).max() or size == 0:  # as exact as float64 is
-                return x
-            before = size
-    return np.array([np.nan, np.nan])
-
-
-def period_doublings(
-    z: ArrayLike,
-    *,
-    n_flips: int,
-    step_size: float,
-    weights: ArrayLike | None = None,
-    w0: float = 0.0,
-) -> Floats:
-    """The step sizes at which an attracting cycle doubles its period, again and again.
-
-    Each solves M^k(u) = u, (M^k)'(u) = -1 by Newton's method in (u, step size), for k = k0, 2 k0,
-    4 k0, ...; from each the doubled cycle x -+ s is followed by its half-width s, starting at 0.
-
-    Args:
-        z, weights: as in `logistic.loss`, shape (n,) or (n, 1): one dimension.
-        n_flips: how many; float64 tells about ten apart.
-        step_size: where to start; the cycle of period k0 found there from w0 is followed upward.
-
-    Returns: shape (n_flips,), float64, ascending, in units of w^2 / loss.
-    Raises: ValueError if no attracting cycle is found at step_size, if it does not double its
-        period as the step size grows, or if no doubled cycle is born above; and as `find_cycle`.
-    Source: derived in chapters/cycles; Feigenbaum, J. Stat. Phys. 19 (1978).
-
-    >>> flips = period_doublings([1.0, -1.0], weights=[3, 1], n_flips=3, step_size=10.0)
-    >>> print(flips * 3 / 16)  # the first is at the critical step size
-    [2.         2.63517159 2.81438525]
-    """
-    n_flips = arguments.count("n_flips", n_flips)
-    if n_flips > 12:
-        raise ValueError(
-            f"n_flips: got {n_flips}, at most 12 is allowed; float64 tells no more of them apart."
-        )
-    rows, p = arguments.host_data(z, weights)
-    rows = arguments.line(rows)
-    cycle = find_cycle(w0, rows, step_size=step_size, weights=p)
-    if cycle is None:
-        raise ValueError(
-            f"step_size: got {step_size}, where the orbit of w0 = {w0} settles on no cycle; start "
-            f"lower, where it does."
-        )
-    k, u, eta, multiplier = cycle.period, cycle.points[0], float(step_size), cycle.multipliers[0]
-    half = 0.01 * min([1 / np.abs(rows).max(), *np.abs(cycle.points[1:] - u)])
-    flips = [eta]
-    while True:
-        for target in np.linspace(multiplier, -1, 9)[1:]:
-            u, eta = _newton(partial(_at_multiplier, z=rows, p=p, k=k, target=target), u, eta)
-        if not eta > flips[-1]:
-            raise ValueError(
-                f"step_size: got {step_size}, the cycle there does not double its period above "
-                f"{flips[-1]}; start from a cycle that does."
-            )
-        flips.append(eta)
-        if len(flips) > n_flips:
-            return np.array(flips[1:])
-        multiplier = 1.0
-        while multiplier > 0.5:
-            u, eta = _newton(partial(_of_width, z=rows, p=p, k=k, half=half), u, eta)
-            multiplier = _jet(u - half, eta, rows, p, 2 * k)[1]
-            if not (eta > flips[-1] * (1 - 1e-7) and multiplier < 1 + 1e-7):
-                raise ValueError(
-                    f"step_size: got {step_size}, the cycle there loses stability at {flips[-1]}, "
-                    f"but the cycle of doubled period does not take over; ask for fewer flips, or "
-                    f"start on another cycle."
-                )
-            half *= 1.25
-        half /= 1.25
-        k, u, half = 2 * k, u - half, half / 50
