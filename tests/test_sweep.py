@@ -287,7 +287,7 @@ RUN = textwrap.dedent("""
 
 def killed(path, how):
     command = [sys.executable, "-c", RUN, str(path), how, str(Path(__file__).parent)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert ended.stdout == "starts\n"
 
@@ -376,9 +376,11 @@ def product(constant=2.0):
         (dict(points=ORIGINAL | dict(a=np.array([1.0, 2.0, 4.0]))), "the points differ"),
         (dict(points={k: x[:2] for k, x in ORIGINAL.items()}), "the points differ"),
         (dict(points=ORIGINAL | dict(b=np.array([1.0, 2, 3]))), "the points differ"),
+        (dict(points=ORIGINAL | dict(a=np.array([[1.0], [2.0], [3.0]]))), "the points differ"),
         (dict(fn=product(2.5)), "fn differs"),
         (dict(fn=lambda a, b: a + b), "fn differs"),
         (dict(fn=lambda b, a: {"c": (a * b * jnp.full(30, 2.0)).sum()}), "fn differs"),
+        (dict(fn=lambda a, b: [product()(a, b)]), "fn differs"),
         (dict(x64=True), "precision was float32 and is float64, the points differ"),
         (dict(header=dict(JAX="0.1")), "JAX was 0.1 and is 0."),
         (dict(header=dict(platform="tpu")), "platform was tpu and is [cg]pu"),
@@ -626,6 +628,16 @@ def test_the_time_left_leaves_out_what_was_done_before(tmp_path, interrupting, c
     capsys.readouterr()
     show(12)  # two in one minute: four minutes for the other eight
     assert "12/20 points, 60 %, 4 min left" in capsys.readouterr().out
+
+
+def test_the_bar_is_drawn_again_after_a_while_and_at_the_end(monkeypatch, capsys):
+    times = iter([0.0, 5.0, 5.1, 5.2, 5.31, 5.4])
+    monkeypatch.setattr(module, "_clock", lambda: next(times))
+    show = module._progress("", 0, 5)
+    for done in range(1, 6):
+        show(done)
+    out = capsys.readouterr().out
+    assert [line.split("] ")[1].split()[0] for line in out.split("\r")[1:]] == ["2/5", "4/5", "5/5"]
 
 
 def test_a_short_run_and_the_book_show_nothing(clock, capfd, monkeypatch):
