@@ -23,7 +23,8 @@ import pytest
 
 from optdyn import check as checks
 from optdyn import guard
-from optdyn.check import Exercise, Miss, NotRight, check, near, verdict
+from optdyn.answers import Exercise, Miss, near
+from optdyn.check import NotRight, check, verdict
 
 NUMBER = Exercise(("x",), ((1.0,), (2.0,), (5.0,)), lambda v, x: near(v, 2 * x), "Add x to itself.")
 ARRAY = Exercise(
@@ -454,10 +455,10 @@ def test_nothing_heavy_is_imported() -> None:
 
 
 CELL = """\
-from optdyn import check as checks
+from optdyn import answers, check as checks
 checks._registry = lambda: {
-    "toy-double": checks.Exercise(
-        ("x",), ((1.0,),), lambda v, x: checks.near(v, 2 * x), "Add."
+    "toy-double": answers.Exercise(
+        ("x",), ((1.0,),), lambda v, x: answers.near(v, 2 * x), "Add."
     )
 }
 """

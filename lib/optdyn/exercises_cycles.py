@@ -16,7 +16,7 @@ from scipy.special import expit  # type: ignore[import-untyped]
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from optdyn import datasets
-from optdyn.check import Exercise, Miss, near
+from optdyn.answers import Exercise, Miss, near
 
 __all__ = ["EXERCISES"]
 
