@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -343,14 +344,18 @@ def _read(path: Path, made_by: dict[str, str], kept: list[Any]) -> int:
 def _write(path: Path, made_by: dict[str, str], kept: list[Any], done: int) -> None:
     """Replace the checkpoint by one with the first `done` results, whole or not at all."""
     header = json.dumps({"format": FORMAT, "done": done, "made_by": made_by})
-    results = {f"result_{i}": _raw(x[:done]) for i, x in enumerate(kept)}
+    arrays = {"header": np.array(header)}
+    arrays |= {f"result_{i}": _raw(x[:done]) for i, x in enumerate(kept)}
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(new, "xb") as file:
             if fcntl is not None:
                 with suppress(OSError):  # a file system without locks
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            np.savez(file, allow_pickle=False, header=np.array(header), **results)
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, x in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, x, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
