@@ -53,3 +53,11 @@ def test_derivatives():
     np.testing.assert_allclose(first, -1 / (2 + 2 * np.cosh(m)), rtol=1e-14)
     second = jax.vmap(jax.grad(jax.grad(falling)))(m)
     np.testing.assert_allclose(second, -first * np.tanh(m / 2), rtol=1e-13, atol=1e-16)
+
+
+def test_only_a_cpu_gets_its_own():
+    """Elsewhere exponentials are quick, and a TPU has no bits of a float64."""
+    for dtype in (np.float32, np.float64):
+        traced = jax.jit(falling).trace(jax.ShapeDtypeStruct((3,), dtype))
+        code = {p: traced.lower(lowering_platforms=(p,)).as_text() for p in ("cpu", "cuda", "tpu")}
+        assert [p for p, text in code.items() if "bitcast_convert" in text] == ["cpu"]

@@ -1,7 +1,7 @@
 r"""The logistic function where it is computed thousands of millions of times.
 
-`jax.nn.sigmoid` spends its time in a general exponential function. `falling` has its own: a
-quotient of two polynomials, so that no exponential is formed and one division is left.
+On a CPU `jax.nn.sigmoid` spends its time in a general exponential function. `falling` has its own:
+a quotient of two polynomials, so that no exponential is formed and one division is left.
 """
 
 from math import comb, factorial, log
@@ -26,17 +26,29 @@ def falling(m: Array) -> Array:
     q + p the numerator of the Pade approximant of exp of order (k, k), p odd and q even in r. Then
     sigma(-m) = (q - p) / (q - p + 2^n (q + p)); 2^n is a change of the exponent's bits.
 
-    Args: m, any shape; float32 and float64 as described, other types by `jax.nn.sigmoid`. Beyond
-        +-700 (float32: +-87) the value stays what it is there. Nothing is checked.
+    Args: m, any shape; float32 and float64 on a CPU as described, other types and elsewhere by
+        `jax.nn.sigmoid`. Beyond +-700 (float32: +-87) the value may stay what it is there. Nothing
+        is checked.
     Returns: an array like m. Works under jit, vmap and grad.
     Source: derived here; the approximants of exp are Pade's.
 
     >>> [round(value, 4) for value in falling(jnp.array([-1.0, 0.0, 1.0])).tolist()]
     [0.7311, 0.5, 0.2689]
     """
-    kind = str(m.dtype)
-    if kind not in _ORDER:
+    if str(m.dtype) not in _ORDER:
         return jax.nn.sigmoid(-m)
+    value: Array = lax.platform_dependent(m, cpu=_quotient, default=lambda m: jax.nn.sigmoid(-m))
+    return value
+
+
+@falling.defjvp
+def _slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (m,), (change,) = primals, tangents
+    return falling(m), -falling(m) * falling(-m) * change
+
+
+def _quotient(m: Array) -> Array:
+    kind = str(m.dtype)
     bits = np.finfo(m.dtype).nmant
     whole = jnp.int64 if kind == "float64" else jnp.int32
     far = 700.0 if kind == "float64" else 87.0
@@ -49,12 +61,6 @@ def falling(m: Array) -> Array:
     large = lax.bitcast_convert_type(lax.bitcast_convert_type(q + p, whole) + shift, m.dtype)
     value: Array = (q - p) / (q - p + large)
     return value
-
-
-@falling.defjvp
-def _slope(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (m,), (change,) = primals, tangents
-    return falling(m), -falling(m) * falling(-m) * change
 
 
 def _halves(r: Array, k: int) -> tuple[Any, Any]:
