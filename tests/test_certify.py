@@ -672,6 +672,106 @@ def test_too_few_bits_reach_nothing():
         assert certify._enters(the_map, start, trap, 3000) == enough
 
 
+@pytest.mark.parametrize("row", [FLAGSHIP, N38], ids=name)
+@pytest.mark.parametrize("off", [1e-3, 1e-6, 1e-12])
+def test_a_minimiser_that_is_not_polished_is_enclosed_or_refused(row, off, monkeypatch):
+    the_map, plain = GradientMap(*data_of(row), 128), Plain(row, 40)
+    true = plain.minimizer(logistic.minimizer(np.array(row.z), row.m))
+    exact = plain.normalized(true)
+    monkeypatch.setattr(certify, "_polish", lambda the_map, c, k: ([c], None))
+    guess = np.array([float(x) for x in true]) + off * np.linspace(1, -2, the_map.d)
+    centre, within, (low, high) = certify._minimum(the_map, guess)
+    gap = plain.gap([plain.mp.mpf(x.mid) for x in centre], guess)
+    assert gap == 0 < plain.gap(true, guess) <= plain.mp.mpf(within.b)
+    assert low < exact < high
+    with pytest.raises(certify._NotProved, match="curvature at the minimiser"):
+        certify._minimum(the_map, guess + 0.3)
+
+
+def test_no_minimiser_is_made_up(monkeypatch):
+    monkeypatch.setattr(certify, "_polish", lambda the_map, c, k: ([c], None))
+    for z, guess in (
+        ([[1], [2]], [20.0]),
+        ([[1, 0], [-1, 0]], [0.0, 0.0]),
+        ([[1, 1], [-1, 1]], [0.0, 30.0]),
+    ):
+        the_map = GradientMap(z, [1, 1], Fraction(1), 100)
+        with pytest.raises(certify._NotProved, match="curvature at the minimiser"):
+            certify._minimum(the_map, np.array(guess))
+
+
+@pytest.mark.parametrize("factor", [100, 1e-30])
+def test_wrong_eigenvalues_are_found_out(factor, monkeypatch):
+    right, exact = np.linalg.eigh, certified(N38).normalized_step
+
+    def wrong(a):
+        values, vectors = right(a)
+        return values * factor, vectors[:, ::-1]
+
+    monkeypatch.setattr(np.linalg, "eigh", wrong)
+    certificate = certified(N38)
+    assert nothing_claimed(certificate)
+    low, high = certificate.normalized_step
+    assert math.isnan(low) or low <= exact[0] <= exact[1] <= high
+
+
+@pytest.mark.parametrize("row", [FLAGSHIP, N38], ids=name)
+def test_a_norm_or_a_factor_that_is_wrong_is_found_out(row, monkeypatch):
+    pieces_ = pieces(row)
+    right = certify._contraction
+    wrong = [
+        lambda p, q: (p, 0.3),  # below the multiplier
+        lambda p, q: (p / 100, q),  # |v|_P below |v|
+        lambda p, q: (p * 0 + np.eye(len(p)) * 2, 0.2),
+    ]
+    for change in wrong:
+        monkeypatch.setattr(certify, "_contraction", lambda a, c=change: c(*right(a)))
+        with pytest.raises(certify._NotProved, match="interval too wide"):
+            certify._trap(*pieces_)
+    monkeypatch.setattr(certify, "_contraction", right)
+    assert certify._trap(*pieces_).radius > 0
+
+
+@pytest.mark.parametrize("row", [FLAGSHIP, ROWS[29], N38, SPHERES[4]], ids=name)
+def test_every_ball_is_carried_into_the_region_that_contracts(row, monkeypatch):
+    norms, regions, around, right = [], [], GradientMap.around, certify._contraction
+
+    def kept(jacobian):
+        norms.append(right(jacobian)[0])
+        return right(jacobian)
+
+    def seen(self, centres, reach, first=0):
+        if first == 0:
+            regions.append((centres[0], float(reach)))
+        return around(self, centres, reach, first)
+
+    monkeypatch.setattr(certify, "_contraction", kept)
+    monkeypatch.setattr(GradientMap, "around", seen)
+    the_map, *rest = pieces(row)
+    trap = certify._trap(the_map, *rest)
+    centre, region = regions[-1]
+    plain, rng, k, d = Plain(row, 50), np.random.default_rng(0), len(row.points), the_map.d
+    middle = [plain.mp.mpf(x.mid) for x in centre]
+    top = np.linalg.eigh(norms[0])[1][:, -1]
+    for j in range(k):
+        for direction in (top, -top, *rng.normal(size=(5, d))):
+            move = 0.9999 * trap.radius * direction / np.linalg.norm(direction)
+            w = [plain.mp.mpf(x) + y for x, y in zip(trap.points[j], move.tolist(), strict=True)]
+            for _ in range(j, k if j else 0):
+                w = plain.step(w)
+            v = np.array([float(x - y) for x, y in zip(w, middle, strict=True)])
+            assert math.sqrt(v @ norms[0] @ v) <= region
+
+
+def test_one_point_under_two_names_is_no_two_cycle():
+    the_map = GradientMap([[1], [-1]], [1, 1], Fraction(4), 200)  # M'(0) = 0
+    zero = the_map.iv.zero
+    assert certify._trap(the_map, [[zero]], [zero], zero).points.tolist() == [[0.0]]
+    for gap, words in ((1e-8, "interval too wide"), (1e-12, "period not prime: got 2")):
+        with pytest.raises(certify._NotProved, match=words):
+            certify._trap(the_map, [[zero], [the_map.iv.mpf(gap)]], [zero], zero)
+
+
 @pytest.mark.parametrize("lacking", ["positive_definite", "below"])
 def test_a_step_that_fails_is_not_passed_over(lacking, monkeypatch):
     if lacking == "below":
