@@ -187,6 +187,7 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda: ([1, -1, 49], [18, 15, 1], "6.009765"), "data of your own"),
         (lambda: ([1, -1, 26], [22, 16, 2], "7.506405"), "data of your own"),
         (lambda: ([1, -1, 10], [2, 1, 1], "10.140377"), "certificate of period 5"),
+        (lambda: ([1, -1], [3, 2], "40"), "below the critical step; yours is at gamma = 9.6"),
         (lambda: ([1, -1, 47], [19, 15, 1], 7.244512), "certify_cycle refuses"),
         (lambda: ([1, -1, 47], [19, 15, 1]), "three things"),
         (lambda: ([1.5, -1, 47], [19, 15, 1], "7.2"), "certify_cycle refuses"),
@@ -282,6 +283,14 @@ def test_misbehaviour_gets_a_helpful_answer(name: str) -> None:
     if takes and isinstance(checks._registry()[name].inputs[0][0], np.ndarray):
         assert f"{takes[0]} left as it was" in verdict(name, edits).text
     assert verdict(name, lambda a, b, c, d, e: 0).state == "wrong"
+
+
+def test_a_counterexample_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = verdict("cycles-ratio", lambda: ([1.0, -1.0, 10.0], [2, 1, 1]))
+    assert "gamma = 1.8598794. That is below 2, at a factor above" in far.text
+    monkeypatch.setattr(exercises, "_limit", lambda *args, **options: 1.9)
+    near = verdict("cycles-ratio", lambda: ([1.0, -1.0, 5.0], [2, 1, 1]))
+    assert "the conjecture is false" in near.text
 
 
 def test_judges_do_not_depend_on_order_or_on_earlier_answers() -> None:
@@ -390,8 +399,11 @@ def test_the_flat_pair_is_flat() -> None:
         return (z.T * (p * s * (1 - s))) @ z
 
     ends = np.array([half, beta]), np.array([-half, beta])
+    stretch = np.eye(2)
     for w in ends:
         assert eta * np.linalg.eigvalsh(hessian(w))[-1] < 1
+        stretch = (np.eye(2) - eta * hessian(w)) @ stretch
+    assert abs(np.linalg.eigvals(stretch)).max() < 1  # it attracts
     assert eta * np.linalg.eigvalsh(hessian([0, np.log(n)]))[-1] < 1
     along = [quad(lambda t, i=i: hessian(ends[0] + t * (ends[1] - ends[0]))[0, i], 0, 1,
                   points=[0.15, 0.85], epsabs=1e-12)[0] for i in (0, 1)]  # fmt: skip

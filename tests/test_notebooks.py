@@ -500,6 +500,8 @@ def test_execute_writes_and_runs_exercises_and_check_tells_them_apart(small_book
         ('"points": 2', '"points": 3'),
     ):
         assert old in text
+        source.write_text(text)
+        tool.renew_exercises([source])
         source.write_text(text.replace(old, new))
         assert any("without its solutions" in found for found in tool.problems(made))
         tool.renew_exercises([source])

@@ -139,9 +139,5 @@ def _stopped(thread: threading.Thread, done: threading.Event) -> bool:
 def _same(old: Any, new: Any) -> bool:
     """Whether an argument is as it was; what is made to change, such as a generator, always is."""
     if isinstance(old, np.ndarray):
-        return (
-            isinstance(new, np.ndarray)
-            and old.dtype == new.dtype
-            and np.array_equal(old, new, equal_nan=old.dtype.kind in "fc")
-        )
+        return np.array_equal(old, new, equal_nan=old.dtype.kind in "fc")
     return not isinstance(old, list | dict | set | float | int | str) or bool(old == new)
