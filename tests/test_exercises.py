@@ -438,24 +438,25 @@ def test_the_pixel_of_the_laboratory() -> None:
     assert limit(np.repeat([1.0, -1.0], [182, 177]), 0) == 2
 
 
-def test_sizes_that_trap_the_orbit_of_zero() -> None:
-    """Figure 2 of the solutions, with gradient descent written out: four windows."""
-    windows, inside = [], False
-    for size in np.linspace(2, 20, 181):
-        z = np.array([1.0, 1, -1, size])
-        star = brentq(lambda w, z=z: -np.sum(z * expit(-z * w)), -1, 3, xtol=1e-14)
-        eta = 1.82 * 4 / np.sum(z**2 * expit(z * star) * expit(-z * star))
-        w, far = 0.0, 0.0
-        for step in range(2_000):
-            w += eta * float(np.mean(z * expit(-z * w)))
-            far = max(far, abs(w - star)) if step > 1_900 else 0.0
-        if (far > 1e-3) != inside:
-            inside = not inside
-            windows.append(size)
-    starts, ends = windows[::2], windows[1::2]
-    assert len(starts) == len(ends) == 4
-    middles = [(a + b) / 2 for a, b in zip(starts, ends, strict=True)]
-    assert middles == pytest.approx([12.2, 14.3, 16.2, 18.3], abs=0.3)
+@pytest.mark.parametrize(
+    ("gamma", "middles"),
+    [(1.78, []), (1.79, [12.35, 14.2]), (1.82, [12.2, 14.3, 16.2, 18.3])],
+)
+def test_sizes_that_trap_the_orbit_of_zero(gamma: float, middles: list[float]) -> None:
+    """Figure 2 of the solutions, with gradient descent written out."""
+    sizes = np.linspace(2, 20, 181)
+    z = np.stack([np.array([1.0, 1, -1, size]) for size in sizes])
+    star = np.array([brentq(lambda w, z=z: z @ expit(-z * w), -1, 3, xtol=1e-15) for z in z])
+    m = z * star[:, None]
+    eta = gamma / np.mean(z**2 * expit(m) * expit(-m), axis=1)
+    w, far = np.zeros(181), np.zeros(181)
+    for step in range(3_032):
+        w = w + eta * np.mean(z * expit(-z * w[:, None]), axis=1)
+        far = np.maximum(far, abs(w - star)) if step >= 3_000 else far
+    edges = np.flatnonzero(np.diff(np.r_[0, (far > 1e-3).astype(int), 0]))
+    found = [(sizes[a] + sizes[b - 1]) / 2 for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    assert len(found) == len(middles)
+    assert found == pytest.approx(middles, abs=0.3)
 
 
 def test_the_share_of_cycles_of_five() -> None:
