@@ -350,9 +350,9 @@ def test_an_input_that_is_edited_is_named() -> None:
         return z
 
     lines = told("toy-times", doubles)
-    assert lines["input"] == "z = [1., 2.]\nk = 3"
+    assert lines["input"] == "z = [1, 2]\nk = 3"
     assert lines["expected"] == "z left as it was"
-    assert lines["came"] == "z = [3., 6.] after the call"
+    assert lines["came"] == "z = [3, 6] after the call"
     assert "z.copy()" in lines["hint"]
     told("toy-times", lambda z, k: k * z, "right")  # the next reader gets them unharmed
 

@@ -169,7 +169,7 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
     ],
     "cycles-flip": [
         (lambda z, p: -logistic.flip_coefficient(z, p), "sign is the wrong way round"),
-        (lambda z, p: logistic.flip_coefficient(z), "weights = [3., 1.]"),
+        (lambda z, p: logistic.flip_coefficient(z), "weights = [3, 1]"),
         (lambda z, p: 3 * logistic.flip_coefficient(z, p), "(gamma - 2) / s^2"),
     ],
     "cycles-three": [

@@ -255,7 +255,9 @@ def shown(value: Any) -> str:
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             if value.ndim == 0:
                 return shown(value.item())
-            return np.array2string(value, separator=", ", threshold=24, precision=8)
+            return np.array2string(
+                value, separator=", ", threshold=24, formatter={"float_kind": "{:.10g}".format}
+            )
         text = str(value) if isinstance(value, list | tuple | dict) else repr(value)
         if isinstance(value, list | tuple) and all(_simple(item) for item in value):
             inner = ", ".join(shown(item) for item in value[:24])
@@ -275,7 +277,7 @@ def typed(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
 
     >>> print(typed(("x", "z"), (1.0, np.ones(2))))
     x = 1
-    z = [1., 1.]
+    z = [1, 1]
     """
     pairs = zip(names, values, strict=True)
     return "\n".join(
