@@ -174,6 +174,7 @@ SPHERES = [
 
 ROWS = [*line(OUTLIERS), *line(LONG), *WALLS, *INTERCEPTS, *SPHERES]
 FLAGSHIP = ROWS[17]
+MIRROR = FLAGSHIP._replace(z=[-1, 1, -10], points=[-1.77022859414619, -0.3418092429893240])
 N38 = INTERCEPTS[5]
 
 
@@ -392,19 +393,30 @@ def test_what_is_not_proved_is_not_claimed(reason, arguments, options):
     assert report(certificate) == f"Not certified: {certificate.reason}"
 
 
-def test_a_repelling_cycle_is_refused_however_exactly_its_point_is_given():
-    lam = 0.18736976782965613
-    plain = Plain(FLAGSHIP._replace(step_size="10.407228"))
-    w = mpf("0.5424828657763")
-
-    def returned(u):
-        return plain.step(plain.step([u]))[0] - u
-
-    w = plain.mp.findroot(returned, w)
-    start = plain.mp.nstr(w, 40)
-    certificate = certify_cycle([1, -1, 10], [2, 1, 1], "10.407228", period=2, start=start)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_repelling_cycle_is_refused_however_exactly_its_point_is_given(side):
+    plain = Plain(FLAGSHIP)
+    w = plain.mp.findroot(lambda u: plain.step(plain.step([u]))[0] - u, 0.471025981111)
+    start = plain.mp.nstr(w + side * plain.mp.mpf("1e-40"), 55)
+    certificate = certified(FLAGSHIP, start=start)
     assert nothing_claimed(certificate)
-    assert abs(certificate.normalized_step[0] / lam - 10.407228) < 1e-9
+    assert "not contracting: the largest multiplier is about 1.339" in certificate.reason
+
+
+def test_more_digits_are_taken_until_there_are_enough(monkeypatch):
+    tried, enters = [], certify._enters
+
+    def late(the_map, *rest):
+        tried.append(the_map.iv.prec)
+        return the_map.iv.prec > least and enters(the_map, *rest)
+
+    monkeypatch.setattr(certify, "_enters", late)
+    least = 1000
+    assert certified(FLAGSHIP).proved and len(tried) == 3
+    least = 10000
+    certificate = certified(FLAGSHIP)
+    assert nothing_claimed(certificate) and len(tried) == 7
+    assert "bits do not tell whether the orbit" in certificate.reason
 
 
 def test_beyond_two_over_lambda_and_at_the_minimiser():
@@ -715,6 +727,40 @@ def test_wrong_eigenvalues_are_found_out(factor, monkeypatch):
     assert math.isnan(low) or low <= exact[0] <= exact[1] <= high
 
 
+def test_a_curvature_that_is_guessed_too_large_is_found_out(monkeypatch):
+    the_map, right = GradientMap(*data_of(N38), 128), np.linalg.eigh
+
+    def wrong(a):
+        values, vectors = right(a)
+        return values * [3.0, 1.0], vectors
+
+    monkeypatch.setattr(np.linalg, "eigh", wrong)
+    with pytest.raises(certify._NotProved, match="curvature at the minimiser"):
+        certify._minimum(the_map, logistic.minimizer(np.array(N38.z), N38.m))
+
+
+@pytest.mark.parametrize("row", [FLAGSHIP, N38], ids=name)
+def test_floats_that_are_off_are_found_out(row, monkeypatch):
+    pieces_, right = pieces(row), certify._rounded
+    for off in (1e-5, -1e-4):
+        monkeypatch.setattr(certify, "_rounded", lambda m, x, o=off: right(m, x) + o)
+        with pytest.raises(certify._NotProved, match="interval too wide"):
+            certify._trap(*pieces_)
+
+
+def test_an_orbit_that_may_be_outside_has_not_entered():
+    the_map, *rest = pieces(FLAGSHIP)
+    trap = certify._trap(the_map, *rest)
+    inside = the_map.iv.mpf(float(trap.points[0][0])) + the_map.iv.mpf(0.5 * trap.radius)
+    for part, entered in ((0.4, True), (0.6, False), (0.9, False)):
+        start = [inside + the_map.iv.mpf([-part, part]) * the_map.iv.mpf(trap.radius)]
+        if entered:
+            assert certify._enters(the_map, start, trap, 0)
+        else:
+            with pytest.raises(certify._NotProved, match="in 0 steps"):
+                certify._enters(the_map, start, trap, 0)
+
+
 @pytest.mark.parametrize("row", [FLAGSHIP, N38], ids=name)
 def test_a_norm_or_a_factor_that_is_wrong_is_found_out(row, monkeypatch):
     pieces_ = pieces(row)
@@ -732,7 +778,7 @@ def test_a_norm_or_a_factor_that_is_wrong_is_found_out(row, monkeypatch):
     assert certify._trap(*pieces_).radius > 0
 
 
-@pytest.mark.parametrize("row", [FLAGSHIP, ROWS[29], N38, SPHERES[4]], ids=name)
+@pytest.mark.parametrize("row", [FLAGSHIP, MIRROR, ROWS[29], N38, SPHERES[4]], ids=name)
 def test_every_ball_is_carried_into_the_region_that_contracts(row, monkeypatch):
     norms, regions, around, right = [], [], GradientMap.around, certify._contraction
 
@@ -797,6 +843,12 @@ def test_a_report_says_what_is_proved():
         report("proved")
 
 
+def test_what_is_zero_is_said_to_be_zero():
+    certificate = certified(SPHERES[4])
+    assert certificate.points[:, 1].tolist() == [0.0, 0.0]
+    assert certificate.minimizer[:2].tolist() == [0.0, 0.0]
+
+
 def test_fields_in_their_order():
     assert certify.Certificate._fields == (
         "proved", "normalized_step", "minimizer", "points", "radius", "multiplier", "reason",
@@ -856,6 +908,11 @@ GOOD = dict(z=[1, -1, 10], multiplicities=[2, 1, 1], step_size="10", period=2)
             dict(start=("0", "0")),
         ),
         (ValueError, "start: got 0 of the numbers of a point", dict(start=[])),
+        (
+            ValueError,
+            "start: got 1 of the numbers of a point, 2 are needed",
+            dict(z=[[1, 0], [0, 1], [-1, -1]], start=["0"]),
+        ),
         (
             ValueError,
             "start: got 1 of the numbers of a point, 2 are needed",

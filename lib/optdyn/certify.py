@@ -191,7 +191,7 @@ def _trap(the_map: GradientMap, centres: list[Vector], minimum: Vector, within: 
     iv, k, points = the_map.iv, len(centres), _rounded(the_map, centres)
     size = max(np.abs(points).max(), 1 / nearest(max(the_map.lengths)))
     for j in range(1, k):
-        if k % j == 0 and np.abs(points[j] - points[0]).max() <= 1e-9 * size:
+        if np.abs(points[j] - points[0]).max() <= 1e-9 * size:
             what = "ends on a fixed point, the minimiser" if j == 1 else f"ends on period {j}"
             raise _NotProved(f"period not prime: got {k}, but the orbit of the start {what}.")
     first = int(np.argmin(points[:, 0]))
