@@ -742,8 +742,12 @@ def test_a_curvature_that_is_guessed_too_large_is_found_out(monkeypatch):
 @pytest.mark.parametrize("row", [FLAGSHIP, N38], ids=name)
 def test_floats_that_are_off_are_found_out(row, monkeypatch):
     pieces_, right = pieces(row), certify._rounded
-    for off in (1e-5, -1e-4):
-        monkeypatch.setattr(certify, "_rounded", lambda m, x, o=off: right(m, x) + o)
+    for off, of_points in ((1e-5, True), (1e-5, False), (-1e-4, True), (-1e-4, False)):
+
+        def wrong(the_map, x, off=off, of_points=of_points):
+            return right(the_map, x) + off * (isinstance(x[0], list) == of_points)
+
+        monkeypatch.setattr(certify, "_rounded", wrong)
         with pytest.raises(certify._NotProved, match="interval too wide"):
             certify._trap(*pieces_)
 
