@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import nbformat
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import brentq
 from scipy.special import expit
 
 import notebooks
@@ -92,12 +94,17 @@ def _pair_of(gamma: float, start: float) -> float:
     return u
 
 
+def _by_rounding(orbit: np.ndarray) -> int:
+    """The number of distinct values, if there are few."""
+    n = len(np.unique(np.round(orbit / np.max(np.abs(orbit)), 10)))
+    return n if n <= 16 else 0
+
+
 OTHER_WAYS: dict[str, list[Callable[..., Any]]] = {
     "cycles-witness": [
         lambda z: [7 * float(a) for a in SOLUTIONS["cycles-witness"](z)],
         lambda z: jnp.asarray(SOLUTIONS["cycles-witness"](z)) / 1e3,
     ],
-    "cycles-scale": [lambda s, w, e: [jnp.asarray(w / s), np.float64(e / s / s)]],
     "cycles-pair": [lambda gamma: jnp.asarray(0.0 if gamma <= 2 else _pair_of(gamma, gamma))],
     "cycles-four": [
         lambda: np.array([1, 1, -1, 12, 10.4]),
@@ -109,13 +116,21 @@ OTHER_WAYS: dict[str, list[Callable[..., Any]]] = {
         lambda g: jnp.asarray(g[-1] + sum((g[-1] - g[-2]) / 4.6692**k for k in range(1, 40))),
     ],
     "cycles-flip": [lambda z, weights: logistic.flip_coefficient(z, weights)],
-    "cycles-three": [lambda gamma: (1 - 0.02 * (gamma - 1) ** 1.5, 1e6)],
     "cycles-certify": [
         lambda: (np.array([1, -1, 45]), np.array([18, 14, 1]), "7.927979"),
         lambda: ([1, -1, 38], [15, 11, 1], "8.137867"),
     ],
     "cycles-onehot": [
         lambda labels, row: np.float32(SOLUTIONS["cycles-onehot"](labels, row)),
+    ],
+    "cycles-settled": [
+        lambda orbit: jnp.asarray(SOLUTIONS["cycles-settled"](orbit)),
+        lambda orbit: cycles.period(orbit, max_period=16, rtol=1e-8),
+        lambda orbit: float(_by_rounding(orbit)),
+    ],
+    "cycles-perceptron": [
+        lambda n_plus, n: n / math.gcd(n_plus, n),
+        lambda n_plus, n: Fraction(n_plus, n).denominator,
     ],
     "cycles-ratio": [lambda: ([1, -2.0, 3], np.ones(3)), lambda: [[1.0, -1, 10], [2, 1, 1]]],
     "cycles-common": [lambda rng: jnp.asarray(rng.normal(size=(200, 5)))],
@@ -140,11 +155,6 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda z: np.zeros(3), "three positive numbers"),
         (lambda z: np.abs(np.linalg.svd(z.T)[2][-1]), "no positive weights can cancel"),
         (lambda z: -SOLUTIONS["cycles-witness"](z), "three positive numbers"),
-    ],
-    "cycles-scale": [
-        (lambda s, w0, e: (w0 / s, e / s), "within five steps"),
-        (lambda s, w0, e: (w0 * s, e / s**2), "within five steps"),
-        (lambda s, w0, e: (w0 / s, -e), "positive step size"),
     ],
     "cycles-pair": [
         (lambda gamma: 0.0, "0 solves the equation for every gamma"),
@@ -171,11 +181,6 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda z, p: -logistic.flip_coefficient(z, p), "sign is the wrong way round"),
         (lambda z, p: logistic.flip_coefficient(z), "weights = [3, 1]"),
         (lambda z, p: 3 * logistic.flip_coefficient(z, p), "(gamma - 2) / s^2"),
-    ],
-    "cycles-three": [
-        (lambda gamma: (0.9, 1e4), "gamma = 1.2"),
-        (lambda gamma: (1 - (gamma - 1), 10.0), "closer to the wall"),
-        (lambda gamma: (-0.9, 1e4), "between 0 and 1"),
     ],
     "cycles-flat": [
         (lambda: (37, 10, 6.673622, 0.7759836783839601, 5.7318843030653351), "sharpness below 1"),
@@ -205,6 +210,19 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda labels, row: SOLUTIONS["cycles-onehot"](labels, row - 1), "the worst start"),
         (lambda labels, row: 1.5, "row = 0"),
     ],
+    "cycles-settled": [
+        (lambda orbit: 2, "4, for these are the last 400 steps of 1, 1, -1, 10 at gamma = 1.93"),
+        (lambda orbit: _loose(orbit, 1e-3 * np.max(abs(orbit))), "is it still moving"),
+        (lambda orbit: _loose(orbit, 0.0), "smallest period"),
+        (lambda orbit: 2 * SOLUTIONS["cycles-settled"](orbit), "smallest period"),
+        (lambda orbit: 0, "How large is your tolerance"),
+        (lambda orbit: 2.5, "Whole numbers"),
+    ],
+    "cycles-perceptron": [
+        (lambda n_plus, n: n, "a period, not the smallest"),
+        (lambda n_plus, n: n_plus, "n_plus = 3"),
+        (lambda n_plus, n: n / n_plus, "Whole numbers"),
+    ],
     "cycles-common": [
         (lambda rng: rng.normal(size=(100, 20)), "The shape is (100, 20)"),
         (lambda rng: rng.normal(size=(200, 2)), "n from 3 to 60"),
@@ -217,6 +235,13 @@ WRONG_CASES = [
     for name, list_ in WRONG.items()
     for i, (answer, words) in enumerate(list_)
 ]
+
+
+def _loose(orbit: np.ndarray, tolerance: float) -> int:
+    for k in range(1, 17):
+        if np.max(np.abs(orbit[k:] - orbit[:-k])) <= tolerance:
+            return k
+    return 0
 
 
 def _family(n: int, size: float, beta: float) -> tuple[float, ...]:
@@ -411,21 +436,38 @@ def test_the_flat_pair_is_flat() -> None:
     assert along[1] == pytest.approx(0, abs=1e-9)
 
 
-def test_the_law_for_three_points() -> None:
-    """The wall's limit, minimised over u without data, against its asymptotic law."""
+def test_the_records_are_of_what_they_say() -> None:
+    """Periods by the library, and how fast the O-rings drift, in plain NumPy."""
+    for text, (period, record) in exercises.RECORDS.items():
+        assert record.shape == (400,)
+        if "O-rings" not in text:
+            assert cycles.period(record, max_period=16, rtol=1e-8) == period, text
+    _, drift = exercises.RECORDS["the O-rings in degrees Fahrenheit, which drift"]
+    apart = np.max(np.abs(drift[2:] - drift[:-2]))
+    assert apart == pytest.approx(1.6e-6, abs=0.05e-6)
+    assert np.ptp(drift) == pytest.approx(0.026, abs=0.0005)
+    tolerance = 1e-9 * np.ptp(drift) + 1e-13 * np.max(np.abs(drift))
+    assert apart / tolerance == pytest.approx(6e4, rel=0.05)
+    assert apart < 1e-3 * np.ptp(drift)
 
-    def gamma(u: float, d: float) -> float:
-        c = 1 - d
-        star = brentq(lambda v: expit(v) - 1 + c * expit(c * v), 0, 2)
-        curvature = sum(a * a * expit(a * star) * expit(-a * star) for a in (1, c))
-        return float(curvature * u / (expit(u) - 1 + c * expit(c * u)))
 
-    for d in (1e-3, 1e-2):
-        u = (6 * d) ** (1 / 3)
-        found = minimize_scalar(gamma, bounds=(0.5 * u, 2 * u), args=(d,), method="bounded")
-        assert (found.fun - 1) / (u**2 / 4) == pytest.approx(1, abs=0.08)
-        limit = exercises._limit(np.array([1, d - 1, 1000 / d]))
-        assert limit == pytest.approx(found.fun, abs=2e-3)
+def test_the_perceptron_by_gradient_descent() -> None:
+    """With a large step size the period is that of the rotation; so are the positive iterates."""
+    for n_plus, n in ((3, 4), (2, 3), (3, 5)):
+        p, w, orbit = n_plus / n, 0.1, []
+        for _ in range(2_000):
+            w = w + 400 * (p - expit(w))
+            orbit.append(w)
+        period = SOLUTIONS["cycles-perceptron"](n_plus, n)
+        signs = np.array(orbit[-400:]) > 0  # the values themselves take long to settle
+        assert cycles.period(signs, max_period=16) == period == n
+        assert np.mean(np.array(orbit[-12 * n :]) > 0) == pytest.approx(p)
+    for p, stair in ((0.52, 1 / 2), (0.6, 3 / 5), (0.67, 2 / 3), (0.75, 3 / 4)):
+        w, positive = 0.1, 0
+        for t in range(3_000):
+            w = w + 60 * (p - expit(w))
+            positive += w > 0 and t >= 1_000
+        assert positive / 2_000 == pytest.approx(stair, abs=2e-3)  # the figure's stairs
 
 
 def test_the_pixel_of_the_laboratory() -> None:

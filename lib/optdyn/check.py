@@ -1,6 +1,6 @@
 """Checks of exercises: what is wrong with an answer, and a hint; never the solution.
 
-The reader writes a function and calls ``check("cycles-scale", function)``. The function is called
+The reader writes a function and calls ``check("cycles-pair", function)``. The function is called
 on inputs chosen in advance, in a thread of its own with a time limit, on copies of the inputs; the
 first input that it does not answer rightly is shown with what was expected, what came, and a hint.
 Nothing that an answer does makes `check` raise.
@@ -41,8 +41,8 @@ class NotRight(Exception):
 class Verdict(NamedTuple):
     """The answer of a check: a state and lines of (label, text).
 
-    >>> print(Verdict("cycles-scale", "unanswered", (("", "Write it first."),)).text)
-    cycles-scale: not answered yet
+    >>> print(Verdict("cycles-pair", "unanswered", (("", "Write it first."),)).text)
+    cycles-pair: not answered yet
       Write it first.
     """
 
@@ -84,7 +84,7 @@ def check(name: str, answer: Any, *, seconds: float = SECONDS) -> None:
     """Show whether an answer is right, and if not the first input that shows it, with a hint.
 
     Args:
-        name: of the exercise, as ``"cycles-scale"``.
+        name: of the exercise, as ``"cycles-pair"``.
         answer: the reader's function itself, not its value; None or ... while there is none.
         seconds: time limit for one call of it.
 
@@ -93,9 +93,9 @@ def check(name: str, answer: Any, *, seconds: float = SECONDS) -> None:
         is not right, only while the environment variable OPTDYN_GRADING is 1.
     Source: chapters/<topic>/exercises.
 
-    >>> check("cycles-scale", ...)
-    cycles-scale: not answered yet
-      Write the function (s, w0, step_size), then run this cell again.
+    >>> check("cycles-pair", ...)
+    cycles-pair: not answered yet
+      Write the function (gamma), then run this cell again.
     """
     made = verdict(name, answer, seconds=seconds)
     _show(made)
@@ -106,7 +106,7 @@ def check(name: str, answer: Any, *, seconds: float = SECONDS) -> None:
 def verdict(name: str, answer: Any, *, seconds: float = SECONDS) -> Verdict:
     """What `check` shows, as a record. Args and raises as there.
 
-    >>> verdict("cycles-scale", 3.0).state
+    >>> verdict("cycles-pair", 3.0).state
     'wrong'
     """
     exercise = _exercise(name)

@@ -119,21 +119,6 @@ def _witness(value: Floats, z: Floats) -> Miss | None:
     return Miss("a with a_1 z_1 + a_2 z_2 + a_3 z_3 = 0; yours give " + str(np.round(left, 6)))
 
 
-def _scale(value: Floats, s: float, w0: float, step_size: float) -> Miss | None:
-    start, step = value
-    if not step > 0:
-        return Miss("a positive step size", "A step size is positive.")
-    p = _shares(FLAGSHIP, None)
-    first = _orbit(w0, FLAGSHIP, p, step_size, 5)
-    apart = float(np.abs(s * _orbit(start, s * FLAGSHIP, p, step, 5) - first).max())
-    if apart <= 1e-4 * (1 + np.abs(first).max()):
-        return None
-    return Miss(
-        "a start and a step size such that s times the new orbit is the old one, step by step; "
-        f"for the data 1, 1, -1, 10 yours differ by {apart:.3g} within five steps"
-    )
-
-
 def _pair(value: float, gamma: float) -> Miss | None:
     z, low, high = np.array([1.0, -1.0]), 1e-12, 2 * gamma + 1
     p = _shares(z, None)
@@ -220,19 +205,6 @@ def _flip(value: float, z: Floats, weights: Floats) -> Miss | None:
         hint = "The sign is the wrong way round: positive means that the pair exists above 2."
     return miss and Miss(
         f"{expected:.4f}, the limit of (gamma - 2) / s^2 along the curve of pairs", hint
-    )
-
-
-def _three(value: Floats, gamma: float) -> Miss | None:
-    c, size = value
-    if not (0 < c < 1 < size):
-        return Miss("c between 0 and 1, and B above 1", "The data are 1, -c and B.")
-    limit = _limit(np.array([1.0, -c, size]))
-    if limit < gamma:
-        return None
-    return Miss(
-        f"data whose lowest pair is below gamma = {gamma:g}; yours is at {limit:.6g}",
-        "Move the minimiser closer to the wall, and make the wall steeper.",
     )
 
 
@@ -327,6 +299,44 @@ def _ratio(value: Any) -> Miss | str:
 # --- after the third -------------------------------------------------------------------
 
 
+def _records() -> dict[str, tuple[int, Floats]]:
+    """Ends of orbits on the line, and of one coordinate in the plane, with their periods."""
+
+    def end(gamma: float, z: Floats, n_steps: int = 3_000, w0: Any = 0.0) -> Floats:
+        p, _, curvature = _line(z)
+        return _orbit(w0, z, p, gamma / curvature, n_steps)[-400:]
+
+    rings = datasets.orings(raw=True)
+    valley = _orbit(np.zeros(2), rings, _shares(rings, None), 1.5 / 659.405947992, 4_000)
+    star = _line(FLAGSHIP)[1]
+    return {
+        "three labels +1 and one -1 at gamma = 2.4": (2, end(2.4, PATIENTS)),
+        "1, 1, -1, 10 at gamma = 1.93": (4, end(1.93, FLAGSHIP)),
+        "1, 1, -1, 10 at gamma = 1.98, which is chaotic": (0, end(1.98, FLAGSHIP)),
+        "1, 1, -1, 10 at gamma = 1.5, which converges": (1, end(1.5, FLAGSHIP)),
+        "the O-rings in degrees Fahrenheit, which drift": (0, valley[-400:, 0]),
+        "three labels +1 and one -1 at gamma = 3.5": (3, end(3.5, PATIENTS)),
+        "1, 1, -1, 10 beside the minimiser, on the way to it": (
+            0, end(1.99, FLAGSHIP, 600, star + 0.01),
+        ),
+        "data of size 1000 at gamma = 2.4": (2, end(2.4, 1e3 * PATIENTS)),
+    }  # fmt: skip
+
+
+def _settled(value: float, orbit: Floats) -> Miss | None:
+    for text, (period, record) in RECORDS.items():
+        if np.array_equal(record, orbit) and value != period:
+            hint = ""
+            if period == 0 and value > 0:
+                hint = "Compare the beginning of the record with its end, too: is it still moving?"
+            elif period > 0 and value == 0:
+                hint = "How large is your tolerance, measured against the values in the record?"
+            elif value % period == 0:
+                hint = "The smallest period is asked for."
+            return Miss(f"{period}, for these are the last 400 steps of {text}", hint)
+    return None
+
+
 def _onehot(value: float, labels: Floats, row: int) -> Miss | None:
     x = np.zeros(len(labels))
     x[row] = 1
@@ -338,6 +348,15 @@ def _onehot(value: float, labels: Floats, row: int) -> Miss | None:
     elif expected < 2 and abs(value - 2) < 1e-6:
         hint = "Did you take the orbit from 0? The limit is that of the worst start."
     return near(value, expected, rtol=1e-5, hint=hint)
+
+
+def _perceptron(value: float, n_plus: int, n: int) -> Miss | None:
+    """The map of the limit in whole numbers: 2 n x, from x = 1 / (2 n) on, which never meets 0."""
+    x, period = 1 + 2 * n_plus - 2 * n, 1
+    while x != 1:
+        x, period = x + 2 * n_plus - (2 * n if x > 0 else 0), period + 1
+    hint = "That is a period, not the smallest." if value > period and not value % period else ""
+    return near(value, period, hint=hint)
 
 
 def _common(value: Floats, rng: Any) -> Miss | str:
@@ -361,6 +380,7 @@ def _common(value: Floats, rng: Any) -> Miss | str:
     )
 
 
+RECORDS = _records()
 TRIANGLE = np.array([[1.0, 0.2], [-2.0, 0.2], [0.3, -1.0]])
 ODD = np.array([2.0, -1.0, -1.5, 0.3])
 
@@ -383,14 +403,6 @@ EXERCISES: dict[str, Exercise] = {
         hint="Two equations for three unknowns: the solution is known up to a factor.",
         returns="three numbers",
         shape=(3,),
-    ),
-    "cycles-scale": Exercise(
-        takes=("s", "w0", "step_size"),
-        inputs=((2.0, 0.0, 10.140377), (2.0, 1.0, 4.0), (0.1, -0.5, 10.8), (7.0, 2.0, 9.3)),
-        judge=_scale,
-        hint="Only the products w z occur in the loss. What happens to its slope?",
-        returns="two numbers: the start and the step size",
-        shape=(2,),
     ),
     "cycles-pair": Exercise(
         takes=("gamma",),
@@ -431,14 +443,6 @@ EXERCISES: dict[str, Exercise] = {
         hint="Three derivatives of the loss at the minimiser. Do the weights sum to one?",
         returns="a number",
     ),
-    "cycles-three": Exercise(
-        takes=("gamma",),
-        inputs=((1.9,), (1.5,), (1.2,), (1.08,), (1.03,)),
-        judge=_three,
-        hint="With the wall in place, the limit is about 1 + (6 (1 - c))^(2/3) / 4.",
-        returns="two numbers: c and B",
-        shape=(2,),
-    ),
     "cycles-flat": Exercise(
         takes=(),
         inputs=((),),
@@ -463,6 +467,14 @@ EXERCISES: dict[str, Exercise] = {
         returns="two lists: data and weights",
         shape=None,
     ),
+    "cycles-settled": Exercise(
+        takes=("orbit",),
+        inputs=tuple((record,) for _, record in RECORDS.values()),
+        judge=_settled,
+        hint="Try k = 1, 2, 3, ...: the first with w_{t+k} = w_t for all t, up to rounding.",
+        returns="a whole number from 0 to 16",
+        whole=True,
+    ),
     "cycles-onehot": Exercise(
         takes=("labels", "row"),
         inputs=(
@@ -475,6 +487,14 @@ EXERCISES: dict[str, Exercise] = {
         judge=_onehot,
         hint="Standardise the column first, then absorb the labels. How many values are left?",
         returns="a number",
+    ),
+    "cycles-perceptron": Exercise(
+        takes=("n_plus", "n"),
+        inputs=((3, 4), (2, 3), (6, 8), (50, 100), (35, 50), (1, 7), (3, 5)),
+        judge=_perceptron,
+        hint="Where is x, up to whole numbers, after k steps?",
+        returns="a whole number",
+        whole=True,
     ),
     "cycles-common": Exercise(
         takes=("rng",),
