@@ -178,14 +178,30 @@ def critical_ratio():
     return brentq(lowest, 4.8, 5.3, xtol=1e-7)
 
 
-def ratio_five():
-    rng, least = np.random.default_rng(3), []
-    while len(least) < 60:
-        sizes = np.concatenate([[1.0, 5.0], np.exp(rng.uniform(0, np.log(5), 3))])
+def mixture(ratio, x=0.6855647676, share=0.0353734923):
+    """The limit of two sizes, each with the two labels so mixed that x is the minimiser."""
+    m = np.array([1, 1, share, share]) * expit(x * np.array([1, -1, ratio, -ratio]))
+    return limit([1, -1, ratio, -ratio], m)
+
+
+def within_the_ratio():
+    rng, least = np.random.default_rng(3), [mixture(5.02526)]
+    while len(least) < 61:
+        sizes = np.append([1.0, 5.02526], 5.02526 ** rng.uniform(0, 1, 3))
         z, weights = rng.choice([-1, 1], 5) * sizes, np.exp(rng.normal(size=5))
         if z.min() < 0 < z.max():
             least.append(limit(z, weights))
     return min(least)
+
+
+def harm(m, harmless, harmful):
+    while abs(harmful - harmless) > 2e-3:
+        middle = (harmless + harmful) / 2
+        if limit([1, -1, middle], m) < 2 - 1e-6:
+            harmful = middle
+        else:
+            harmless = middle
+    return harmful
 
 
 def far_starts():
@@ -361,6 +377,16 @@ def outlier_pairs():
     )
 
 
+def resized():
+    found = []
+    for row, shares in ((OUTLIERS[9], (75, 80, 100, 105)), (OUTLIERS[0], (98, 102))):
+        for share in shares:
+            z, m = line(*row[:3])
+            z[2] *= share / 100
+            found.append(period(np.zeros(1), z, m, row[3], 4_000))
+    return found
+
+
 def long_cycles():
     return sum(
         period(np.zeros(1), *line(*row[1:4]), row[4], 1_000) == row[0]
@@ -421,11 +447,12 @@ def feature_pair():
 
 
 def sharpness_at_the_ends():
-    z, m, eta, pair = feature_pair()
-    p = weigh(m)
-    return sorted(
+    *row, eta = WALLS[0]
+    z, m = walls(*row)
+    p, pair = weigh(m), orbit(np.array([1.0, 0.0]), z, m, eta, 8_000)[-2:]
+    return [
         eta * np.linalg.eigvalsh((z.T * (p * expit(z @ w) * expit(-z @ w))) @ z)[-1] for w in pair
-    )
+    ]
 
 
 def misclassified():
@@ -449,8 +476,9 @@ def wall(p):
     return np.min(p * (1 - p) * u / (expit(u) - p))
 
 
+@functools.cache
 def to_order(gamma):
-    """A pair of which one point has slope zero, by shooting; the multiplier where descent ends."""
+    """A pair one of whose points has slope zero, by shooting: its width and its multiplier."""
     size = round(20 * (gamma - 1) ** -1.6)
     z = np.array([1.0, -1.0, size])
 
@@ -485,7 +513,8 @@ def to_order(gamma):
     w, eta, high = resting(brentq(excess, above(0.7), above(1.4), xtol=1e-12))
     last = orbit(np.array([high]), z, w, eta, 200)[-3:, 0]
     assert abs(last[2] - last[0]) < 1e-9 < 0.1 < abs(last[2] - last[1])
-    return abs((1 - eta * bend(last[1], w)) * (1 - eta * bend(last[2], w)))
+    speed = abs((1 - eta * bend(last[1], w)) * (1 - eta * bend(last[2], w)))
+    return abs(last[2] - last[1]), speed
 
 
 def in_single_precision():
@@ -509,6 +538,7 @@ def periods_beside(size, gammas):
     return [period(np.zeros(1), z, m, g / curvature) for g in gammas]
 
 
+MADE = (1.1, 1.3, 1.5, 1.7, 1.9)
 AGAIN = {
     "cycles-4c": (rising_pairs_attract, 0),
     "cycles-4d": (
@@ -524,6 +554,15 @@ AGAIN = {
             )
         ],
         1e-7,
+    ),
+    "cycles-4f": (
+        lambda: [
+            harm((2, 1, 1), 5, 30),
+            harm((3, 2, 1), 5, 30),
+            harm((11, 9, 1), 5, 30),
+            harm((2, 1, 1), 200, 30),
+        ],
+        0.01,
     ),
     "cycles-4e": (
         lambda: [
@@ -541,9 +580,11 @@ AGAIN = {
     "cycles-6": (outlier_pairs, 0),
     "cycles-6b": (long_cycles, 0),
     "cycles-6c": (in_single_precision, 3e-4),
+    "cycles-6d": (resized, 0),
     "cycles-7": (far_starts, 1e-9),
     "cycles-7c": (critical_ratio, 1e-5),
-    "cycles-7d": (ratio_five, 1e-5),
+    "cycles-7d": (within_the_ratio, 1e-5),
+    "cycles-7e": (lambda: [mixture(5.1), mixture(5.3)], 1e-5),
     "cycles-8": (
         lambda: steps_of_pairs([(*walls(*row[:4]), row[4], np.array([1.0, 0])) for row in WALLS]),
         1e-6,
@@ -567,6 +608,13 @@ AGAIN = {
     "cycles-11c": (oring_steps, 1e-4),
     "cycles-11d": (lambda: [coefficient(*line(*r)) for r in ((3, 2, 50), (11, 9, 100))], 1e-6),
     "cycles-11e": (lambda: [limit(*line(*r)) for r in ((3, 2, 50), (11, 9, 100))], 1e-7),
+    "cycles-11h": (
+        lambda: [
+            brentq(lambda b: coefficient((1, -1, b), (2, 1, 1)), *ends, xtol=1e-6)
+            for ends in ((6, 9), (16, 19))
+        ],
+        1e-4,
+    ),
     "cycles-12": (residual, 1e-9),
     "cycles-12b": (sharpness_at_the_ends, 1e-4),
     "cycles-14d": (border, 1e-6),
@@ -575,5 +623,6 @@ AGAIN = {
         lambda: [1, 1] * (set(periods_beside(15, np.linspace(1.8, 1.99, 20))) == {1}),
         0,
     ),
-    "cycles-p4": (lambda: max(to_order(g) for g in (1.1, 1.3, 1.5, 1.7, 1.9)), 1e-6),
+    "cycles-p4": (lambda: [to_order(g)[0] for g in MADE], 1e-5),
+    "cycles-p4b": (lambda: max(to_order(g)[1] for g in MADE), 1e-6),
 }
