@@ -276,24 +276,16 @@ def _certified(value: Any) -> Miss | None:
     return None
 
 
-def _ratio(value: Any) -> Miss | str:
-    pair = "two lists of one length: data z and positive weights"
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        return Miss(pair, "End with: return z, weights.")
-    z, weights = (np.asarray(part, float) for part in value)
-    if z.ndim != 1 or z.shape != weights.shape or not (weights > 0).all() or (z == 0).any():
-        return Miss(pair, "No z is zero, no weight is zero or negative.")
-    if not _overlap(z):
-        return Miss("data of both signs", "Data of one sign are separable.")
-    ratio, limit = float(np.abs(z).max() / np.abs(z).min()), _limit(z, weights, n=2000)
-    text = f"The sizes differ by a factor {ratio:.6g}. The lowest pair is at gamma = {limit:.7f}."
+def _two(value: Any) -> Miss | str:
+    pair = "two numbers of opposite sign, none of them zero"
+    z = np.asarray(value, float)
+    if z.shape != (2,) or not z[0] * z[1] < 0:
+        return Miss(pair, "Two of one sign are separable. End with: return [-1, B].")
+    size, limit = float(np.abs(z).max() / np.abs(z).min()), _limit(z, np.ones(2), n=2000)
+    text = f"The sizes differ by a factor {size:.6g}. The lowest pair is at gamma = {limit:.7f}."
     if limit >= 2 - 1e-6:
         return text + " No pair exists below 2."
-    if ratio <= 5.0252659:
-        return text + (
-            " If that is no error of rounding, the conjecture is false: try to certify the cycle."
-        )
-    return text + " That is below 2, at a factor above 5.0252659."
+    return text + " If that is no error of rounding, it refutes: try to certify the cycle."
 
 
 # --- after the third -------------------------------------------------------------------
@@ -459,12 +451,12 @@ EXERCISES: dict[str, Exercise] = {
         returns="three things: data, multiplicities, and the step size as a string",
         shape=None,
     ),
-    "cycles-ratio": Exercise(
+    "cycles-two": Exercise(
         takes=(),
         inputs=((),),
-        judge=_ratio,
-        hint="Two sizes and both signs are a good beginning.",
-        returns="two lists: data and weights",
+        judge=_two,
+        hint="Only the factor between their sizes matters: -1 and B will do.",
+        returns="two numbers",
         shape=None,
     ),
     "cycles-settled": Exercise(
