@@ -190,6 +190,8 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
     ],
     "cycles-certify": [
         (lambda: ([1, -1, 49], [18, 15, 1], "6.009765"), "data of your own"),
+        (lambda: ([-1, 1, -49], [18, 15, 1], "6.009765"), "data of your own"),
+        (lambda: ([1, 1, -1, 49], [8, 10, 15, 1], "6.009765"), "data of your own"),
         (lambda: ([1, -1, 26], [22, 16, 2], "7.506405"), "data of your own"),
         (lambda: ([1, -1, 10], [2, 1, 1], "10.140377"), "certificate of period 5"),
         (lambda: ([1, -1], [3, 2], "40"), "below the critical step; yours is at gamma = 9.6"),

@@ -602,6 +602,7 @@ def test_the_time_left_leaves_out_what_was_done_before(tmp_path, interrupting, c
     with pytest.raises(KeyboardInterrupt):
         sweep(slope, POINTS, chunk_size=2, checkpoint=tmp_path / "a.npz")
     interrupting.undo()
+    interrupting.delenv("OPTDYN_BOOK", raising=False)  # undo has brought it back
     capsys.readouterr()
     now = itertools.count(0, 60)
     interrupting.setattr(module, "_clock", lambda: float(next(now)))

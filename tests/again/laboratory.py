@@ -413,6 +413,52 @@ def warmed(n_warm):
     return float(abs(tail(w, z, p, 1.9 / lam, 3_000, 1)[0, 0] - best) < 1e-6)
 
 
+def floor():
+    """The largest curvature after a hundred steps at gamma = 1.3, over that at the minimiser."""
+    z = rings(raw=True)
+    p = equal(z)
+    lam = newton_rings(z, p)
+    w, most = np.zeros(2), 0.0
+    for t in range(3_000):
+        if t > 100:
+            most = max(most, np.linalg.eigvalsh(curvature(w, z, p))[-1] / lam)
+        w = w + 1.3 / lam * downhill(w, z, p)
+    return most
+
+
+def rare_with_intercept():
+    """Rare pixel columns with an intercept and two starts each: how many do not converge."""
+    lost = 0
+    for a in range(10):
+        for b in range(a + 1, 10):
+            X, y = two_classes("digits", a, b)
+            for x in X.T[X.std(0) > 0]:
+                marked = np.asarray(y)[x != 0] > 0
+                if not (2 <= marked.size <= 6 and 0 < marked.mean() < 1):
+                    continue
+                z = rows(x[:, None], y)
+                labels = z[:, 1] > 0  # overlap within the marked and within the blank values
+                values = [set(x[labels]), set(x[~labels])]
+                if max(values[0]) <= min(values[1]) or max(values[1]) <= min(values[0]):
+                    continue
+                p = equal(z)
+                best, tops = minimum(z, p)
+                w = np.random.default_rng(6).normal(size=(2, 2)) * 10
+                far = np.linalg.norm(tail(w, z, p, 1.8 / tops[-1], 3_000, 1)[0] - best, axis=1)
+                lost += np.sum(far > 1e-3)
+    return lost
+
+
+def three_values(n, draws=250):
+    rng, found = np.random.default_rng(n), []
+    while len(found) < draws:
+        counts = rng.multinomial(n, [0.5, 0.25, 0.25])
+        if counts[1]:
+            z = np.array([1.0, -1.0, 10.0])[counts > 0]
+            found.append(least(z, counts[counts > 0]) < 1.999)
+    return np.mean(found)
+
+
 def penalised(mu):
     w = brentq(lambda w: mu * w - expit(-w), 0, 1 / mu)
     return mu * (1 + w) / (mu + expit(w) * expit(-w))
@@ -425,6 +471,15 @@ AGAIN = {
     "cycles-21": (lambda: survey()[0], 0),
     "cycles-21b": (lambda: survey()[1], 0),
     "cycles-21c": (lambda: survey()[2], 0.09),
+    "cycles-11g": (
+        lambda: sorted(flip(z, equal(z), minimum(z, equal(z))[0]) for z in tables().values())[
+            :: len(tables()) - 1
+        ],
+        1e-3,
+    ),
+    "cycles-22f": (rare_with_intercept, 0),
+    "cycles-23d": (floor, 0.01),
+    "cycles-26c": (lambda: [three_values(n) for n in (20, 60, 200, 600)], 0.12),
     "cycles-11f": (lambda: [crawl(k) for k in ("rings", "sepals", "89", "hue")], 1e-4),
     "cycles-22": (lambda: pixels()[0], 1),
     "cycles-22b": (lambda: pixels()[1], 0),
