@@ -3,8 +3,9 @@
     make bench          the whole task: 2,000 step sizes, 8 starts, 20,000 iterations, 20 points
     make bench QUICK=1  a hundredth of it
 
-Compared are `optdyn.cycles.bifurcation_diagram`, two plain scalar loops (exp and tanh, fastmath),
-and a loop over lanes written by hand so that LLVM vectorises it. The contestants take turns; each
+Compared are `optdyn.cycles.bifurcation_diagram`, three plain scalar loops (with exp, with tanh, and
+with exp and the starts innermost; fastmath), and a loop over lanes written by hand so that LLVM
+vectorises it. The contestants take turns; each
 is given by its median, in seconds of the processor, so that a busy machine disturbs little.
 Compilation is apart. The exit status is 1 if answers differ
 where orbits are periodic, or if changing data, weights, step sizes or starts recompiles.
@@ -70,6 +71,33 @@ def plain(dtype: Any, function: str) -> Diagram:
                     for i in range(z.size):
                         force += a[i] * falling(z[i] * u)
                     u += step_sizes[e] * force
+
+    def run(z: Any, p: Any, step_sizes: Any, starts: Any, n_iterations: int) -> Any:
+        kept = np.empty((N_KEEP, step_sizes.size, starts.size), dtype)
+        diagram(z, p * z, step_sizes, starts, n_iterations - N_KEEP, kept)
+        return kept
+
+    return run
+
+
+def starts_inside(dtype: Any) -> Diagram:
+    """All starts of a step size together, still one exp after the other."""
+    one = dtype(1)
+
+    @numba.njit(**FAST)
+    def diagram(z, a, step_sizes, starts, n_transient, kept):
+        u, force = np.empty_like(starts), np.empty_like(starts)
+        for e in range(step_sizes.size):
+            u[:] = starts
+            for t in range(n_transient + kept.shape[0]):
+                if t >= n_transient:
+                    kept[t - n_transient, e] = u
+                force[:] = dtype(0)
+                for i in range(z.size):
+                    for s in range(starts.size):
+                        force[s] += a[i] * (one / (one + math.exp(z[i] * u[s])))
+                for s in range(starts.size):
+                    u[s] += step_sizes[e] * force[s]
 
     def run(z: Any, p: Any, step_sizes: Any, starts: Any, n_iterations: int) -> Any:
         kept = np.empty((N_KEEP, step_sizes.size, starts.size), dtype)
@@ -187,6 +215,7 @@ def measure(dtype: Any, size: str, say: Callable[[str], None]) -> dict[str, Any]
         "optdyn": ours,
         "numba, exp": plain(dtype, "exp"),
         "numba, tanh": plain(dtype, "tanh"),
+        "numba, starts": starts_inside(dtype),
         "numba, by hand": by_hand(dtype),
     }
     z, p, step_sizes, starts = task(dtype, n_step_sizes)
@@ -204,7 +233,7 @@ def measure(dtype: Any, size: str, say: Callable[[str], None]) -> dict[str, Any]
     ours(z[::-1] ** 2 - 1, p[::-1], 1.1 * step_sizes, starts + 1, n_iterations // 2)
     recompiled = cycles._diagram._cache_size() - compiled
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    best = min(medians["numba, exp"], medians["numba, tanh"])
+    best = min(medians[f"numba, {name}"] for name in ("exp", "tanh", "starts"))
     others = [answers[name] for name in contestants if name != "optdyn"]
     agreed = [agreement(answers["optdyn"], other, kind) for other in others]
     say(f"\n{kind}: {n_step_sizes} step sizes x {N_STARTS} starts x {n_iterations} iterations,")
