@@ -1,6 +1,7 @@
 """optdyn.certify against plain mpmath orbits, published cycles, and what must not be proved."""
 
 import math
+import re
 import sys
 from fractions import Fraction
 from typing import NamedTuple
@@ -700,6 +701,20 @@ def test_a_minimiser_that_is_not_polished_is_enclosed_or_refused(row, off, monke
         certify._minimum(the_map, guess + 0.3)
 
 
+def test_the_ball_of_the_minimiser_is_as_wide_as_falling_curvature_asks(monkeypatch):
+    the_map, right = GradientMap([[1], [-1]], [3, 1], Fraction(1), 128), np.linalg.eigh
+    monkeypatch.setattr(certify, "_polish", lambda the_map, c, k: ([c], None))
+
+    def near(a):  # mu, half of this, is next to the curvature at the centre
+        values, vectors = right(a)
+        return 1.9998 * values, vectors
+
+    monkeypatch.setattr(np.linalg, "eigh", near)
+    guess = math.log(3) - 0.2  # the curvature falls from here to the minimiser, log 3
+    _, within, _ = certify._minimum(the_map, np.array([guess]))
+    assert nearest(within) > 0.2
+
+
 def test_no_minimiser_is_made_up(monkeypatch):
     monkeypatch.setattr(certify, "_polish", lambda the_map, c, k: ([c], None))
     for z, guess in (
@@ -782,9 +797,20 @@ def test_a_norm_or_a_factor_that_is_wrong_is_found_out(row, monkeypatch):
     assert certify._trap(*pieces_).radius > 0
 
 
-@pytest.mark.parametrize("row", [FLAGSHIP, MIRROR, ROWS[29], N38, SPHERES[4]], ids=name)
-def test_every_ball_is_carried_into_the_region_that_contracts(row, monkeypatch):
+@pytest.mark.parametrize(
+    ("row", "off"),
+    [(row, 0.0) for row in (FLAGSHIP, MIRROR, ROWS[29], N38, SPHERES[4])]
+    + [(row, side * 0.9e-6) for row in (FLAGSHIP, MIRROR) for side in (-1, 1)],
+    ids=lambda x: name(x) if isinstance(x, Row) else str(x),
+)
+def test_every_ball_is_carried_into_the_region_that_contracts(row, off, monkeypatch):
     norms, regions, around, right = [], [], GradientMap.around, certify._contraction
+    rounded = certify._rounded
+
+    def moved(the_map, x):  # the balls are around the points said, not around the centres
+        return rounded(the_map, x) + off * isinstance(x[0], list)
+
+    monkeypatch.setattr(certify, "_rounded", moved)
 
     def kept(jacobian):
         norms.append(right(jacobian)[0])
@@ -799,6 +825,7 @@ def test_every_ball_is_carried_into_the_region_that_contracts(row, monkeypatch):
     monkeypatch.setattr(GradientMap, "around", seen)
     the_map, *rest = pieces(row)
     trap = certify._trap(the_map, *rest)
+    assert off == 0 or trap.radius == 1e-6
     centre, region = regions[-1]
     plain, rng, k, d = Plain(row, 50), np.random.default_rng(0), len(row.points), the_map.d
     middle = [plain.mp.mpf(x.mid) for x in centre]
@@ -817,7 +844,11 @@ def test_one_point_under_two_names_is_no_two_cycle():
     the_map = GradientMap([[1], [-1]], [1, 1], Fraction(4), 200)  # M'(0) = 0
     zero = the_map.iv.zero
     assert certify._trap(the_map, [[zero]], [zero], zero).points.tolist() == [[0.0]]
-    for gap, words in ((1e-8, "interval too wide"), (1e-12, "period not prime: got 2")):
+    for gap, words in (
+        (1e-8, "interval too wide"),
+        (-1e-8, "interval too wide"),  # the ball of the first point holds the second
+        (1e-12, "period not prime: got 2"),
+    ):
         with pytest.raises(certify._NotProved, match=words):
             certify._trap(the_map, [[zero], [the_map.iv.mpf(gap)]], [zero], zero)
 
@@ -895,6 +926,23 @@ GOOD = dict(z=[1, -1, 10], multiplicities=[2, 1, 1], step_size="10", period=2)
         (ValueError, "step_size: got 'inf', a decimal number", dict(step_size="inf")),
         (ValueError, "step_size: got '1e999999', a decimal number", dict(step_size="1e999999")),
         (ValueError, "step_size: got '0.0+', a decimal number", dict(step_size="0." + "0" * 999)),
+        *(
+            (ValueError, f"step_size: got {re.escape(repr(text))}, a decimal", dict(step_size=text))
+            for text in (
+                "\u0661\u0660",
+                "1_0",
+                " 10",
+                "10 ",
+                "10\n",
+                "1e",
+                ".",
+                "+-1",
+                "0x10",
+                "1e_1",
+            )
+        ),
+        (ValueError, "start: got ' 0', a decimal number", dict(start=[" 0"])),
+        (TypeError, "start: got 0.0, a string", dict(start=np.array(0.0))),
         (ValueError, "step_size: got '0', a number above 0", dict(step_size="0")),
         (ValueError, "step_size: got '-1', a number above 0", dict(step_size="-1")),
         (ValueError, "period: got 0, a whole number from 1", dict(period=0)),
@@ -927,6 +975,21 @@ GOOD = dict(z=[1, -1, 10], multiplicities=[2, 1, 1], step_size="10", period=2)
 def test_bad_input_is_refused_by_name(error, message, change):
     with pytest.raises(error, match=f"^{message}"):
         certify_cycle(**GOOD | change)
+
+
+@pytest.mark.parametrize("text", ["10", "+10.", "1e1", ".1E+2", "100e-1", "010.0"])
+def test_decimal_numbers_as_they_are_written(text):
+    assert certify._decimal("step_size", text) == 10
+
+
+@pytest.mark.parametrize(("z", "m", "period"), [([1, -1, 10], [2, 1, 1], 1), ([1, -1], [1, 1], 2)])
+def test_steps_too_large_for_ordinary_arithmetic_give_a_reason_and_no_warning(z, m, period):
+    with np.errstate(all="raise"):  # nor what the caller asks of NumPy for itself
+        assert nothing_claimed(certify_cycle(z, m, "1e290", period=period))
+
+
+def test_a_start_that_is_an_array_of_no_axes():
+    assert report(certified(FLAGSHIP, start=np.array("0"))) == report(certified(FLAGSHIP))
 
 
 def test_traced_values_are_refused():

@@ -58,7 +58,26 @@ def test_orings():
     raw, scaled = datasets.orings(raw=True), datasets.orings()
     assert raw.shape == scaled.shape == (23, 2)
     assert (raw[:, 1] > 0).sum() == 7
-    assert abs(np.mean(scaled[:, 0] * scaled[:, 1])) < 1e-12
+    temperature = scaled[:, 0] * scaled[:, 1]
+    assert abs(temperature.mean()) < 1e-12 and abs(temperature.std() - 1) < 1e-12
+    assert np.abs(np.corrcoef(temperature, raw[:, 0] * raw[:, 1])[0, 1] - 1) < 1e-12
+
+
+def test_the_tables_cannot_be_edited():
+    for rows in TABLES.values():
+        for known in rows:
+            for array in known.points:
+                with pytest.raises(ValueError, match="read-only"):
+                    array[0] = 7
+    mine = datasets.outlier(2, 1, 10)
+    mine.z[0] = 7  # not a table's
+    assert datasets.outlier(2, 1, 10).z[0] == 1
+
+
+def test_whole_numbers_of_numpy_stay_whole():
+    points = datasets.sphere(np.int64(2), 4, 200, norm=np.int64(37))
+    assert points.z.dtype.kind == "i"
+    assert points.z.tolist() == datasets.sphere(2, 4, 200).z.tolist()
 
 
 @pytest.mark.parametrize(
@@ -70,6 +89,9 @@ def test_orings():
         (lambda: datasets.intercept(2, 10, 12), "n_positive: got 2"),
         (lambda: datasets.sphere(4, 1, 1), "dim: got 4"),
         (lambda: datasets.sphere(2, 1, 1, norm=5), "norm: got 5"),
+        (lambda: datasets.sphere(2, 4, 200, norm=37.0), "norm: got 37.0, a whole number"),
+        (lambda: datasets.sphere(2.0, 4, 200), "dim: got 2.0, a whole number"),
+        (lambda: datasets.sphere(True, 4, 200), "dim: got True, a whole number"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, words):

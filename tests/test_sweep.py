@@ -433,13 +433,33 @@ def test_files_of_others_are_refused(tmp_path):
 
 
 def test_what_another_run_is_writing_is_left_alone(tmp_path):
-    ours, theirs, free = (tmp_path / f".{n}.tmp" for n in ("a.npz.1", "a.npz.2", "other.npz.1"))
-    for file in (ours, theirs, free):
+    names = (".a.npz.0123abcd.tmp", ".a.npz.01234567.tmp", ".other.npz.01234567.tmp")
+    names += (".a.npz.notes.tmp", ".a.npz.0123abcd0.tmp", ".abnpz.0123abcd.tmp", ".a.npz.tmp")
+    ours, theirs, *free = (tmp_path / name for name in names)
+    for file in (ours, theirs, *free):
         file.write_bytes(b"x")
     with open(theirs, "rb") as held:
         module.fcntl.flock(held, module.fcntl.LOCK_EX)
         sweep(slope, POINTS, chunk_size=9, checkpoint=tmp_path / "a.npz")
-    assert not ours.exists() and theirs.exists() and free.exists()
+    assert not ours.exists() and theirs.exists() and all(file.exists() for file in free)
+
+
+def called_back(x):
+    return jax.pure_callback(lambda x: 2 * x, jax.ShapeDtypeStruct((), x.dtype), x,
+                             vmap_method="sequential")  # fmt: skip
+
+
+def printed(x):
+    jax.debug.print("{x}", x=x)
+    return 2 * x
+
+
+@pytest.mark.parametrize("fn", [called_back, printed])
+def test_what_calls_back_to_python_has_no_checkpoint(tmp_path, fn):
+    with pytest.raises(ValueError, match=r"^fn: calls back to Python .* leave checkpoint out"):
+        sweep(fn, np.arange(4.0), chunk_size=2, checkpoint=tmp_path / "a.npz")
+    assert not list(tmp_path.iterdir())
+    assert sweep(fn, np.arange(4.0), chunk_size=2).tolist() == [0.0, 2.0, 4.0, 6.0]
 
 
 # --- what goes wrong ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ a certificate says follows from intervals that contain the true numbers.
 """
 
 import math
+import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from optdyn.intervals import GradientMap, Vector, nearest, outwards, surely_less
 Floats = NDArray[np.float64]
 N_STEPS = 5000  # how far an orbit is followed unless the caller says
 UNKNOWN = (math.nan, math.nan)
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class Certificate(NamedTuple):
@@ -64,7 +66,8 @@ def _polish(the_map: GradientMap, c: Vector, k: int) -> tuple[list[Vector], Any]
         points, jacobian = [c], np.eye(the_map.d)
         for _ in range(k):
             image, curvatures, _ = the_map.step(points[-1], the_map.iv.zero)
-            jacobian = jacobian - nearest(the_map.hessian(curvatures)) @ jacobian
+            with np.errstate(all="ignore"):
+                jacobian = jacobian - nearest(the_map.hessian(curvatures)) @ jacobian
             points.append([x.mid for x in image])
         error = [a - b for a, b in zip(points[-1], c, strict=True)]
         size = the_map.norm(error).b
@@ -92,8 +95,9 @@ def _rounded(the_map: GradientMap, x: Any) -> Floats:
 def _minimum(the_map: GradientMap, guess: Floats) -> tuple[Vector, Any, tuple[float, float]]:
     """A point, how near it the minimiser is, and bounds of step_size * lambda.
 
-    H >= e^-s H(c) on a ball around c, s its radius times max |z_i|. If H(c) > mu and
-    |grad L(c)| < mu e^-s radius, L is larger on the surface than at c: its only minimum is inside.
+    H >= e^-s H(c) on a ball around c, s its radius r times max |z_i|. If H(c) > mu and
+    |grad L(c)| < r mu e^-s, the outward slope of L at the surface, at least -|grad L(c)| +
+    r mu e^-s, is above 0: the minimum of L on the ball, and so its only one, is inside.
     """
     (centre,), _ = _polish(the_map, the_map.point(guess), 1)
     image, curvatures, _ = the_map.step(centre, the_map.iv.zero)
@@ -145,7 +149,7 @@ def _settled(rows: Floats, pull: Floats, w: Floats, k: int, n_steps: int) -> tup
         gap = float(np.abs(tail[-1] - tail[-1 - k]).max()) if len(tail) > k else math.nan
         if gap <= 0.01 / np.abs(rows).max():  # small where sigma(w.z_i) bends
             return w, most
-    found = cycles.period(tail) if math.isfinite(gap) else 0
+        found = cycles.period(tail) if math.isfinite(gap) else 0
     seems = f"; it seems to end on a cycle of period {found}" if found else ""
     raise _NotProved(
         f"the start does not reach a cycle of period {k} in {n_steps} steps: in ordinary "
@@ -271,10 +275,10 @@ def _decimal(name: str, value: Any) -> Fraction:
             f"number; {fix}."
         )
     try:
-        decimal = Decimal(value)
+        decimal = Decimal(value if len(value) <= 400 and NUMBER.fullmatch(value) else "nan")
     except InvalidOperation:
         decimal = Decimal("nan")
-    if not decimal.is_finite() or len(value) > 400 or abs(decimal.adjusted()) > 300:
+    if not decimal.is_finite() or abs(decimal.adjusted()) > 300:
         raise ValueError(
             f"{name}: got {value[:40]!r}, a decimal number is needed, zero or between 1e-300 and "
             f"1e300 in size; write it like '10.140377'."
@@ -300,6 +304,7 @@ def _integers(name: str, value: Any) -> NDArray[np.int64]:
 
 def _start(value: Any, shape: tuple[int, ...]) -> list[Fraction]:
     d = math.prod(shape)
+    value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     several = isinstance(value, list | tuple | np.ndarray)
     start = [_decimal("start", x) for x in (value if several else [value])]
     if not several and start == [0]:

@@ -92,7 +92,7 @@ def sphere(dim: int, k: int, m_plus: int, *, norm: int = 37) -> Points:
     >>> sphere(2, 4, 200).z.tolist()
     [[35, 12], [-35, 12], [0, 37], [0, -37]]
     """
-    k, m_plus = _whole(k=k, m_plus=m_plus)
+    dim, k, m_plus, norm = _whole(dim=dim, k=k, m_plus=m_plus, norm=norm)
     sides = {37: (35, 12), 25: (24, 7)}
     if dim not in (2, 3):
         raise ValueError(f"dim: got {dim!r}, 2 or 3 is needed; these are the sets that are drawn.")
@@ -232,3 +232,13 @@ SPHERE_CYCLES = tuple(
         (1.95, 3, 4, 250, 37, "0.535158817", ("0.06", "0.008", "0.18")),
     ]
 )
+
+for _known in (
+    *OUTLIER_CYCLES,
+    *LONG_CYCLES,
+    *WALL_CYCLES,
+    *INTERCEPT_CYCLES,
+    *SPHERE_CYCLES,
+):
+    for _array in _known.points:  # one object for everyone: nobody is to edit it
+        _array.setflags(write=False)

@@ -20,7 +20,7 @@ _ORDER = {"float32": 3, "float64": 6}
 
 @jax.custom_jvp
 def falling(m: Array) -> Array:
-    """sigma(-m) = 1 / (1 + exp(m)), to two units in the last place however small it is.
+    """sigma(-m) = 1 / (1 + exp(m)), to two and a half units in the last place however small it is.
 
     exp(m) = 2^n exp(r) with n whole and |r| <= log(2) / 2, and exp(r) = (q + p) / (q - p), with
     q + p the numerator of the Pade approximant of exp of order (k, k), p odd and q even in r. Then

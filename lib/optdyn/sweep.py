@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 import secrets
 import time
 import zipfile
@@ -88,8 +89,8 @@ def sweep(
 
     Returns: what fn returns, as NumPy arrays with a first axis of length N.
     Raises: TypeError or ValueError naming the argument; ValueError if the checkpoint is damaged or
-        belongs to another fn, other points, another chunk_size, precision, platform or JAX; OSError
-        if it cannot be written.
+        belongs to another fn, other points, another chunk_size, precision, platform or JAX, or fn
+        calls back to Python, which a checkpoint cannot tell; OSError if it cannot be written.
     Source: none; a definition.
 
     >>> sweep(lambda a, b: a + b, grid(a=[0, 10], b=[1, 2, 3]), chunk_size=4).tolist()
@@ -123,13 +124,20 @@ def sweep(
     kept = [np.empty((n, *x.shape[1:]), x.dtype) for x in jax.tree.leaves(lowered.out_info)]
     done, made_by = 0, {}
     if path is not None:
+        text = lowered.as_text()
+        if "callback" in text:  # of which Python function is not in the text
+            raise ValueError(
+                "fn: calls back to Python (jax.pure_callback, jax.debug.print or the like), and a "
+                "checkpoint cannot tell whether that function is still the same; compute in JAX "
+                "alone or leave checkpoint out."
+            )
         made_by = {
             "chunk_size": str(chunk_size),
             "JAX": jax.__version__,
             "precision": str(jnp.result_type(float)),
             "platform": str(next(iter(jnp.zeros(()).devices())).platform),
             "points": _digest(repr((names, keys)), *data),
-            "fn": _digest(lowered.as_text() + str(result_tree)),
+            "fn": _digest(text + str(result_tree)),
         }
         done = _read(path, made_by, kept)
         _remove_leftovers(path)
@@ -373,8 +381,9 @@ def _write(path: Path, made_by: dict[str, str], kept: list[Any], done: int) -> N
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what runs killed while they wrote have left; runs still going hold a lock."""
+    ours = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.tmp")
     for old in path.parent.iterdir():
-        if old.name.startswith(f".{path.name}.") and old.name.endswith(".tmp"):
+        if ours.fullmatch(old.name):
             with suppress(OSError):
                 if fcntl is not None:
                     with open(old, "rb") as file:
