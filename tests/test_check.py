@@ -200,6 +200,74 @@ def test_a_value_of_the_wrong_kind_is_named(value: Any, words: str) -> None:
     assert words in told("toy-double", lambda x: value)["hint"]
 
 
+class Ending:
+    """Ends the program when it is looked at."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.__dict__["error"] = error
+
+    def __repr__(self) -> str:
+        raise self.__dict__["error"]
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.__dict__["error"]
+
+    __array__ = __float__ = __eq__ = __repr__  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), SystemExit(), KeyboardInterrupt()])
+@pytest.mark.parametrize("name", ["toy-double", "toy-ways", "toy-yes", "toy-raw", "toy-fails"])
+def test_a_value_that_raises_when_looked_at(name: str, error: BaseException) -> None:
+    value = Ending(error)
+    assert "hint" in told(name, lambda x: value)
+    assert "hint" in told(name, lambda x: [value])
+    assert "hint" in told(name, value)
+
+
+def test_a_function_that_raises_when_looked_at() -> None:
+    class Unsigned:
+        @property
+        def __signature__(self) -> Any:
+            raise RuntimeError
+
+        def __call__(self, x: float) -> float:
+            return 2 * x
+
+    ending = Ending(SystemExit())
+
+    def default(x: float, y: float, z: Any = ending) -> float:
+        return x
+
+    told("toy-double", Unsigned(), "right")
+    assert told("toy-double", default)["came"] == "a function of other arguments"
+
+
+def test_an_input_made_into_something_else() -> None:
+    def types(z: Any, k: int) -> Any:
+        z.dtype = "S8"
+
+    def shapes(z: Any, k: int) -> Any:
+        z.shape = (2, 1)
+
+    for answer in (types, shapes):
+        assert told("toy-times", answer)["expected"] == "z left as it was"
+    edited = told("toy-list", lambda a, b: a.insert(0, Ending(SystemExit())))
+    assert edited["expected"] == "a left as it was"
+
+
+def test_long_texts_and_large_views_take_no_time() -> None:
+    start = time.monotonic()
+    assert told("toy-double", lambda x: "/" * 200_000)["came"].endswith(" ...")
+    huge = np.broadcast_to(np.int8(1), 3 * 10**8)
+    assert "shape" in told("toy-double", lambda x: huge)["hint"]
+    assert time.monotonic() - start < 5
+
+
+def test_texts_that_do_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    check("toy-double", _raise(ValueError("\ud800")))
+    assert "ValueError: \\ud800" in capsys.readouterr().out
+
+
 def test_generators_and_coroutines() -> None:
     def yields(x: float) -> Iterator[float]:
         yield 2 * x
@@ -259,6 +327,11 @@ class _Mute(Exception):
         raise ValueError
 
 
+class _Empty(Exception):
+    def __len__(self) -> int:
+        return 0
+
+
 def _raise(error: BaseException) -> Callable[[float], float]:
     def answer(x: float) -> float:
         raise error
@@ -278,6 +351,7 @@ def _endless(x: float) -> float:
         (_raise(KeyboardInterrupt()), "KeyboardInterrupt", "ends the program"),
         (_endless, "RecursionError", "calls itself"),
         (_raise(_Mute()), "_Mute", "cell of its own"),
+        (_raise(_Empty()), "_Empty", "cell of its own"),
         (_raise(GeneratorExit()), "GeneratorExit", "cell of its own"),
         (_raise(StopIteration()), "StopIteration", "cell of its own"),
         (_raise(ValueError("line one\nline two")), "ValueError: line one", "cell of its own"),

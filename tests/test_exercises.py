@@ -170,6 +170,9 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda: (1, 1, -1, 12, 12.0), "at most 1.999 / lambda"),
         (lambda: (1, 1, -1, 12, 5.0), "stays away from the minimiser"),
         (lambda: (1, 1, -1, 12, -5.0), "positive step size"),
+        (lambda: [1, 1, 1, -1, 1e-3], "still on its way"),
+        (lambda: [1, 1, 2, -1, 1e-6], "still on its way"),
+        (lambda: [1e6, -1e-6, 1, 1, 1.0], "still on its way"),
         (lambda: (1, 1, -1, 12), "The shape is (4,)"),
     ],
     "cycles-end": [

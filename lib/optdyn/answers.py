@@ -87,15 +87,19 @@ def signature(exercise: Exercise, answer: Callable[..., Any]) -> Lines | None:
     """
     try:
         takes_ = inspect.signature(answer)
-    except (TypeError, ValueError):
+    except BaseException:
         return None  # some built-in functions do not tell
     try:
         takes_.bind(*exercise.takes)
-    except TypeError:
+    except BaseException:
         takes = ", ".join(exercise.takes)
+        try:
+            came = f"a function of {guard.plain(str(takes_))}"
+        except BaseException:  # of a default value that cannot be shown
+            came = "a function of other arguments"
         return (
             ("expected", f"a function of ({takes}), called with these in this order"),
-            ("came", f"a function of {guard.plain(str(takes_))}"),
+            ("came", came),
             ("hint", "Change the first line of the function, or give the rest default values."),
         )
     return None
@@ -140,13 +144,16 @@ def problem(exercise: Exercise, inputs: tuple[Any, ...], call: guard.Call) -> Li
     try:
         value = _converted(exercise, call.value)
         said = value if isinstance(value, Miss) else exercise.judge(value, *inputs)
-    except Exception as error:
+    except BaseException as error:
         said = Miss(exercise.returns, f"It could not be judged: {_message(error)}.")
     if said is None or isinstance(said, str):
         return said
-    single = getattr(call.value, "dtype", None)
+    try:
+        single = str(getattr(call.value, "dtype", ""))
+    except BaseException:
+        single = ""
     hint = said.hint or exercise.hint
-    if single is not None and str(single) in ("float32", "float16", "bfloat16"):
+    if single in ("float32", "float16", "bfloat16"):
         hint += f" These numbers are {single}: is double precision on?"
     return (("expected", said.expected), ("came", shown(call.value)), ("hint", hint))
 
@@ -175,26 +182,27 @@ def _converted(exercise: Exercise, value: Any) -> Any:
         return Miss(asked, "Return True or False.")
     try:
         array = np.asarray(value)
-    except Exception as error:
+    except BaseException as error:
         return Miss(asked, f"NumPy cannot make numbers of it: {_message(error)}.")
     if array.dtype.kind == "c":
         return Miss(asked, "The numbers are complex; where did a root of a negative number enter?")
     if array.dtype == object and any(item is None for item in array.flat):
         return Miss(asked, "There is None among the numbers.")
+    shape = exercise.shape
+    assert isinstance(shape, tuple)
+    fits = array.ndim == len(shape) and all(
+        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
+    )
     if array.dtype.kind not in "fiub":  # jax's bfloat16 is of kind V
         try:
             if array.dtype.kind in "US":
                 raise TypeError
             array = array.astype(float)
-        except Exception:
+        except BaseException:
             return Miss(asked, f"This is of type {type(value).__name__}, not made of real numbers.")
-    array, shape = array.astype(float), exercise.shape
-    assert isinstance(shape, tuple)
-    fits = array.ndim == len(shape) and all(
-        want in (None, got) for want, got in zip(shape, array.shape, strict=True)
-    )
     if not fits:
         return Miss(asked, f"The shape is {array.shape}; look at how many numbers are asked for.")
+    array = array.astype(float)
     if np.isnan(array).any():
         return Miss(asked, "There is a nan: a division 0/0, or inf - inf.")
     if exercise.whole and not (array == np.round(array)).all():
@@ -235,7 +243,7 @@ def _readers_frame(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:
+    except BaseException:
         text = ""
     first = guard.plain(text).strip().partition("\n")[0]
     return type(error).__name__ + (f": {first[:200]}" if first else "")
@@ -262,7 +270,7 @@ def shown(value: Any) -> str:
         if isinstance(value, list | tuple) and all(_simple(item) for item in value):
             inner = ", ".join(shown(item) for item in value[:24])
             text = f"[{inner}]" if isinstance(value, list) else f"({inner})"
-    except Exception:
+    except BaseException:  # a __repr__ may end the program
         return f"something of type {type(value).__name__}"
     text = guard.plain(text)
     return text if len(text) <= LENGTH else text[: LENGTH - 4] + " ..."

@@ -3,7 +3,7 @@
 The reader writes a function and calls ``check("cycles-pair", function)``. The function is called
 on inputs chosen in advance, in a thread of its own with a time limit, on copies of the inputs; the
 first input that it does not answer rightly is shown with what was expected, what came, and a hint.
-Nothing that an answer does makes `check` raise.
+No error in an answer or in what it returns makes `check` raise.
 
 To add exercises for a topic, write a module ``exercises_<topic>`` with a dictionary ``EXERCISES``
 of name (``<topic>-<word>``) to `answers.Exercise`, and name the module in `_registry`. An exercise
@@ -88,7 +88,9 @@ def check(name: str, answer: Any, *, seconds: float = SECONDS) -> None:
         answer: the reader's function itself, not its value; None or ... while there is none.
         seconds: time limit for one call of it.
 
-    Returns: None; the verdict is displayed in a notebook and printed elsewhere.
+    Returns: None; the verdict is displayed in a notebook and printed elsewhere. Compiled code that
+        holds the interpreter's lock, such as one long operation on whole numbers, cannot be timed
+        out: then there is no verdict before it ends.
     Raises: ValueError for an unknown name or a time limit that is none. NotRight for an answer that
         is not right, only while the environment variable OPTDYN_GRADING is 1.
     Source: chapters/<topic>/exercises.
@@ -133,11 +135,16 @@ def verdict(name: str, answer: Any, *, seconds: float = SECONDS) -> Verdict:
         call = guard.call(answer, inputs, seconds)
         if index == 0 and isinstance(call.error, NotImplementedError):
             return Verdict(name, "unanswered", (("", f"Write the body of {asked}."),))
-        empty = not (call.late or call.error or call.edited) and answers.nothing(call.value)
+        ended = not call.late and call.error is None and call.edited is None
+        empty = ended and answers.nothing(call.value)
         if index == 0 and empty:
             text = f"{asked[0].upper()}{asked[1:]} returns nothing. If it is written, let it return"
             return Verdict(name, "unanswered", (("", f"{text} {exercise.returns}."),))
-        problem = answers.problem(exercise, inputs, call)
+        problem: answers.Lines | str | None
+        try:
+            problem = answers.problem(exercise, inputs, call)
+        except BaseException:  # of an object that cannot even be looked at
+            problem = (("expected", exercise.returns), ("hint", "It could not be judged."))
         if isinstance(problem, str):
             told = problem
         elif problem:

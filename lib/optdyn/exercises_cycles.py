@@ -155,10 +155,18 @@ def _four(value: Floats) -> Miss | None:
             f"a step size of at most 1.999 / lambda = {1.999 / curvature:.6g} for your data",
             "lambda is the curvature of the loss at the minimiser of your four numbers.",
         )
-    ends = _orbit(0.0, z, p, step_size, 20_000)[-200:]
-    far = float(np.abs(ends - star).max())
+    off = _orbit(0.0, z, p, step_size, 20_000) - star
+    before, after = np.abs(off[-10_000:-5_000]).max(), np.abs(off[-5_000:]).max()
+    far = float(np.abs(off[-200:]).max())
     if far > 1e-3 / np.abs(z).max():
-        return None
+        # an orbit that stays on one side converges, however slowly
+        if off[-5_000:].min() < 0 < off[-5_000:].max() and after > 0.99 * before:
+            return None
+        return Miss(
+            f"an orbit of 0 that never comes to the minimiser {star:.6g}; yours is slow, and after "
+            "20,000 steps still on its way",
+            "It has to jump over the minimiser again and again. Compare gamma with 2.",
+        )
     return Miss(
         f"an orbit of 0 that stays away from the minimiser {star:.6g}; after 20,000 steps yours is "
         f"within {far:.1g} of it",
