@@ -387,6 +387,28 @@ def resized():
     return found
 
 
+def named():
+    """How many of the named cycles an orbit in double precision ends on."""
+    line_sets = [((1, -1), (3, 1), g, k) for g, k in zip(GAMMAS, (2, 2, 4, 3, 6), strict=True)]
+    line_sets += [
+        (*line(2, 1, size), g, k)
+        for size, g, k in (
+            (10, 1.9, 2),
+            (10, 1.93, 4),
+            (12, 1.81, 2),
+            (12, 1.84, 4),
+            (14, 1.8, 2),
+        )
+    ]
+    line_sets += [((1, -1, 358), (182, 176, 1), g, 4) for g in (1.15, 1.3, 1.5, 1.7, 1.95)]
+    found = [
+        period(np.zeros(1), z, m, g / minimum(z, m)[1], 10_000) == k for z, m, g, k in line_sets
+    ]
+    for (z, m), g, k in ((intercept(37, 8, 9), 1.2, 8), (walls(20, 4, 15, 4), 0.75, 2)):
+        found.append(period(np.array([1.0, 0]), z, m, g / minimum(z, m)[1], 20_000) == k)
+    return sum(found)
+
+
 def long_cycles():
     return sum(
         period(np.zeros(1), *line(*row[1:4]), row[4], 1_000) == row[0]
@@ -538,6 +560,7 @@ def periods_beside(size, gammas):
     return [period(np.zeros(1), z, m, g / curvature) for g in gammas]
 
 
+GAMMAS = (2.1, 2.4, 2.7, 3.5, 3.76)
 MADE = (1.1, 1.3, 1.5, 1.7, 1.9)
 AGAIN = {
     "cycles-4c": (rising_pairs_attract, 0),
@@ -581,6 +604,7 @@ AGAIN = {
     "cycles-6b": (long_cycles, 0),
     "cycles-6c": (in_single_precision, 3e-4),
     "cycles-6d": (resized, 0),
+    "cycles-6e": (named, 0),
     "cycles-7": (far_starts, 1e-9),
     "cycles-7c": (critical_ratio, 1e-5),
     "cycles-7d": (within_the_ratio, 1e-5),
