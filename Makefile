@@ -2,6 +2,7 @@
 # Another Python: make book PYTHON=python3.12
 # Another port:   make book PORT=9000
 # Less of it:     make bench QUICK=1
+# Sweep anew:     make sweep ANEW=1
 # Some notebooks: make execute NOTEBOOKS=chapters/cycles/1_phenomenon.ipynb
 PYTHON ?= python3
 
@@ -14,10 +15,13 @@ book:
 bench:
 	@$(PYTHON) make.py bench $(if $(QUICK),--quick)
 
+sweep:
+	@$(PYTHON) make.py sweep $(if $(ANEW),--anew)
+
 execute:
 	@$(PYTHON) make.py execute $(NOTEBOOKS)
 
-build test clean setup lock:
+build test test-all clean setup lock:
 	@$(PYTHON) make.py $@
 
-.PHONY: help book build test bench execute clean setup lock
+.PHONY: help book build test test-all bench sweep execute clean setup lock

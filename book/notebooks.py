@@ -54,7 +54,7 @@ Notebook = Any  # nbformat's nodes are dictionaries with attributes
 
 def all_notebooks() -> list[Path]:
     """The notebooks of the book, in a fixed order."""
-    return sorted([*ROOT.glob("book/index.ipynb"), *ROOT.glob("chapters/*/*.ipynb")])
+    return sorted([*ROOT.glob("book/*.ipynb"), *ROOT.glob("chapters/*/*.ipynb")])
 
 
 def short_name(path: Path) -> str:
@@ -72,11 +72,12 @@ try:
 except ImportError:
     %pip install -q --no-deps "{address}"
     import optdyn
-"""
-DOUBLE = """\
 
 import jax
 
+jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default is TF32
+"""
+DOUBLE = """\
 jax.config.update("jax_enable_x64", True)  # double precision throughout
 """
 
@@ -98,6 +99,8 @@ def setup_source(path: Path, address: str | None = None) -> str:
     Every notebook has the same one, but for two things. Without a repository address
     the library is taken from the checkout, which is found from the notebook's folder.
     And every notebook computes in double precision, except those of the noise chapter.
+    Matrix products keep all digits of their type: on a GPU those of float32 would keep
+    ten bits, TF32, which breaks what the claims test.
     """
     name = Path(short_name(path))
     if address is None:
@@ -368,23 +371,31 @@ def locked_versions() -> dict[str, str]:
 
 
 class _Module:
-    """A module of the library: the hash of its code, and what it imports."""
+    """A module of the library, or a package in it: the hash of its code, and its imports."""
 
-    def __init__(self, file: Path, package: Path):
-        tree = ast.parse(file.read_text("utf-8"))
-        self.imports = imported_modules(tree, package)
-        self.hexdigest = hashlib.sha256(repr(_shape(tree)).encode()).hexdigest()
+    def __init__(self, files: Iterable[Path], package: Path):
+        self.imports: set[str] = set()
+        code = []
+        for file in files:
+            text = file.read_text("utf-8")
+            if file.suffix == ".py":
+                tree = ast.parse(text)
+                self.imports |= imported_modules(tree, package)
+                text = repr(_shape(tree))
+            code.append(text)
+        self.hexdigest = hashlib.sha256("\0".join(code).encode()).hexdigest()
 
 
 @functools.cache
-def _parsed(file: Path, package: Path, stamp: tuple[int, int]) -> _Module:
-    return _Module(file, package)
+def _parsed(files: tuple[Path, ...], package: Path, stamps: tuple[Any, ...]) -> _Module:
+    return _Module(files, package)
 
 
 def _module(package: Path, name: str) -> _Module:
-    file = package / f"{name}.py"
-    status = file.stat()
-    return _parsed(file, package, (status.st_mtime_ns, status.st_size))
+    inside = sorted(p for p in (package / name).glob("*") if p.suffix in (".py", ".js"))
+    files = tuple(inside) or (package / f"{name}.py",)
+    stamps = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    return _parsed(files, package, stamps)
 
 
 def modules_of(sources: Iterable[str], package: Path) -> set[str]:
@@ -427,7 +438,12 @@ def imported_modules(tree: ast.AST, package: Path) -> set[str]:
             and node.value.id in aliases
         ):
             found.add(node.attr)
-    return {name for name in found if (package / f"{name}.py").is_file()}
+    return {name for name in found if any(file.is_file() for file in _files(package, name))}
+
+
+def _files(package: Path, name: str) -> tuple[Path, Path]:
+    """Where a module's code is, if it is one of the package's: a file, or a folder's."""
+    return package / f"{name}.py", package / name / "__init__.py"
 
 
 DOCUMENTED = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef

@@ -9,6 +9,10 @@ import pytest
 
 import make
 
+# A benchmark holds the process that imports it to one core and may change its precision; looked
+# through for doctests, it would do so to every test, and to the browser.
+collect_ignore_glob = ["bench/bench_*.py", "bench/rows/*.py"]
+
 # The same examples on every run; a slow machine is no failure.
 hypothesis.settings.register_profile("book", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("book")
@@ -20,6 +24,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("site")
         if item.path.name == "test_notebooks.py":
             item.add_marker("notebooks")
+        if item.path.name == "test_figures.py":
+            item.add_marker("figures")
+
+
+_hung: set[str] = set()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
+    """A browser may hang, once; xdist runs that test again, in a new process, and it counts."""
+    if "test_site" in crashitem and crashitem not in _hung:
+        _hung.add(crashitem)
+        report.outcome = "again"  # type: ignore[assignment]
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    return ("run again", "H", "HUNG") if report.outcome == "again" else None  # type: ignore
 
 
 @pytest.fixture(scope="session")

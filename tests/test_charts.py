@@ -108,6 +108,12 @@ def test_the_page_gets_a_picture_a_description_and_no_random_names(monkeypatch):
     assert "http" not in page.split("<script")[1]
 
 
+def test_what_cannot_be_drawn_is_left_out():
+    tables = {"t": {"x": np.arange(4), "y": np.array([np.inf, -1e31, np.nan, 1e29])}}
+    rows = charts.with_rows({}, tables)["datasets"]["t"]
+    assert [row["y"] for row in rows] == [None, None, None, 1e29]
+
+
 def test_words_of_a_chart_do_not_end_its_script():
     titled = line().properties(title="</script><b>")
     tables = {"t": {"x": np.arange(3), "y": np.arange(3)}}

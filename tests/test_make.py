@@ -55,7 +55,8 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / "book" / "notebooks.py", tmp_path / "book")
     (tmp_path / "lib" / "ours.py").write_text("answer = 42\n")
-    (tmp_path / "requirements.lock").write_text("# nothing\n")
+    for lock in "requirements.lock", "requirements-peers.lock":
+        (tmp_path / lock).write_text("# nothing\n")
     return tmp_path
 
 
@@ -110,7 +111,7 @@ def test_help_names_every_target_and_every_target_exists() -> None:
     text = make.parser().format_help()
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    commands = set(re.findall(r"^    (\w+) +\S", text, re.MULTILINE))
+    commands = set(re.findall(r"^    ([\w-]+) +\S", text, re.MULTILINE))
     assert set(phony.split()) == commands
     assert {"book", "build", "test", "execute", "clean", "help"} <= commands
 
@@ -228,6 +229,74 @@ def test_setup_is_made_once_and_again_when_it_must_be(
     assert there.is_complete()
 
 
+def test_the_peers_have_an_environment_of_their_own(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = load(root)
+    there.setup(there.PEERS, there.PEERS_LOCK)
+    said = capsys.readouterr().out
+    assert "Setting up venv-peers" in said and "Set up in" in said
+    assert there.is_complete(there.PEERS, there.PEERS_LOCK) and not there.is_complete()
+    found = [str(there.venv_python(there.PEERS)), "-c", "import ours"]
+    ran = subprocess.run(found, capture_output=True, text=True, cwd="/")
+    assert "No module named 'ours'" in ran.stderr  # the library is the book's alone
+
+    (root / "requirements-peers.lock").write_text("nothing==1 --hash=sha256:" + "0" * 64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        with pytest.raises(SystemExit, match="set-up of venv-peers failed while installing"):
+            there.setup(there.PEERS, there.PEERS_LOCK)
+    assert "environment venv-peers is out of date" in capsys.readouterr().out
+    assert not there.is_complete(there.PEERS, there.PEERS_LOCK)
+
+
+def test_both_locks_are_renewed_and_a_failure_keeps_the_old_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = load(root)
+    monkeypatch.setattr(there.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="pip install uv"):
+        there.lock(False)
+    monkeypatch.setattr(there.shutil, "which", lambda name: name)
+    asked: list[list[str]] = []
+
+    def uv(command: list[str | Path]) -> int:
+        asked.append([str(part) for part in command])
+        Path(command[-1]).write_text(f"renewed from {command[-3]}\n")
+        return int(len(asked) == 3)
+
+    monkeypatch.setattr(there, "run", uv)
+    there.lock(False)
+    wishes = ["requirements.txt", "requirements-peers.txt"]
+    assert [command[-3] for command in asked] == wishes
+    assert ["--overrides" in command for command in asked] == [False, True]
+    assert there.LOCK.read_text() == "renewed from requirements.txt\n"
+    assert there.PEERS_LOCK.read_text() == "renewed from requirements-peers.txt\n"
+    there.LOCK.write_text("old\n")
+    with pytest.raises(SystemExit, match=r"requirements\.lock could not be renewed"):
+        there.lock(True)
+    assert there.LOCK.read_text() == "old\n" and "--upgrade" in asked[2]
+    assert not list(root.glob("*.tmp"))
+
+
+def test_the_locks_hold_what_was_wished() -> None:
+    """Every wish is locked, with hashes; what the book is timed against is not in its own."""
+
+    def wishes(name: str) -> set[str]:
+        text = (ROOT / name).read_text()
+        return {found.lower() for found in re.findall(r"^([\w.-]+)[<>=]", text, re.MULTILINE)}
+
+    def locked(name: str) -> set[str]:
+        entries = re.split(r"^(?=[\w.-]+==)", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
+        assert all("--hash=sha256:" in entry for entry in entries)
+        return {entry.partition("==")[0] for entry in entries}
+
+    book, peers = locked("requirements.lock"), locked("requirements-peers.lock")
+    assert wishes("requirements.txt") <= book and wishes("requirements-peers.txt") <= peers
+    assert {"numba", "fbm", "stochastic"} <= peers and not {"numba", "llvmlite"} & book
+    assert "jax" not in peers
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_setup_is_noticed_and_done_again(root: Path, how: int) -> None:
     there = load(root)
@@ -240,7 +309,7 @@ def test_interrupted_setup_is_noticed_and_done_again(root: Path, how: int) -> No
     assert mark.read_text() == "begun\n" and not there.is_complete()
     if how == signal.SIGINT:  # one of the three is set up again, to save time
         said = subprocess.check_output(script, cwd=root, text=True)
-        assert "interrupted; starting it again" in said
+        assert "The last set-up of .venv was interrupted; starting it again" in said
         assert there.is_complete()
 
 
@@ -405,8 +474,11 @@ def test_clean_keeps_the_environment_unless_told(site: Path) -> None:
     there = load(site)
     there.clean(everything=False)
     assert not (site / "_build").exists() and (site / ".venv").exists()
+    there.PEERS.mkdir(parents=True)
+    there.clean(everything=False)
+    assert there.PEERS.exists()
     there.clean(everything=True)
-    assert not (site / ".venv").exists()
+    assert not (site / ".venv").exists() and not there.PEERS.exists()
 
 
 # --- the server ----------------------------------------------------------------------
@@ -477,8 +549,9 @@ def test_parts_stop_at_the_first_failure_and_are_timed(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     there = load(root)
+    made: list[tuple[Path, ...]] = []
     monkeypatch.setattr(there, "find_chromium", lambda: Path("chromium"))
-    monkeypatch.setattr(there, "setup", lambda: None)
+    monkeypatch.setattr(there, "setup", lambda *which: made.append(which))
     monkeypatch.setenv("OPTDYN_CHROMIUM", "")
     parts = [("one", lambda: 0), ("two", lambda: 5), ("three", lambda: 0)]
     monkeypatch.setattr(there, "PARTS", parts)
@@ -488,6 +561,7 @@ def test_parts_stop_at_the_first_failure_and_are_timed(
     assert re.search(r"one +\d+\.\d +passed", said)
     assert re.search(r"two +\d+\.\d +failed", said)
     assert "three" not in said
+    assert made == [(), (there.PEERS, there.PEERS_LOCK)]  # before the parts
     monkeypatch.setattr(there, "PARTS", parts[::2])
     there.test()
     monkeypatch.setattr(there, "SECONDS_BUDGET", {"all": 0.0})
@@ -499,21 +573,24 @@ def test_bench_runs_every_script_and_stops_at_the_first_failure(
     root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     there = load(root)
-    monkeypatch.setattr(there, "setup", lambda: None)
+    made: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(there, "setup", lambda *which: made.append(which))
     monkeypatch.setattr(there, "venv_python", lambda: Path(sys.executable))
     folder = root / "tests" / "bench"
     folder.mkdir(parents=True)
-    for name, status in (("a", 0), ("b", 3), ("c", 0)):
+    for name, status in (("a", 0), ("b", 3), ("c", 0), ("library", 0)):
         code = f"import sys; print('{name}', sys.argv[1:]); sys.exit({status})"
         (folder / f"bench_{name}.py").write_text(code)
     (folder / "test_bench.py").write_text("raise SystemExit(9)")
     with pytest.raises(SystemExit) as ended:
         there.main(["bench", "--quick"])
     assert ended.value.code == 3
-    assert capfd.readouterr().out.split("\n")[:-1] == ["a ['--quick']", "b ['--quick']"]
+    assert made == [(), (there.PEERS, there.PEERS_LOCK)]
+    said = capfd.readouterr().out.split("\n")[:-1]
+    assert said == ["library ['--quick']", "a ['--quick']", "b ['--quick']"]
     (folder / "bench_b.py").unlink()
     there.main(["bench"])
-    assert capfd.readouterr().out.split("\n")[:-1] == ["a []", "c []"]
+    assert capfd.readouterr().out.split("\n")[:-1] == ["library []", "a []", "c []"]
 
 
 def test_skips_and_expected_failures_fail(tmp_path: Path) -> None:
@@ -547,6 +624,107 @@ def test_skips_and_expected_failures_fail(tmp_path: Path) -> None:
     assert re.fullmatch(r"2 failed, 1 passed, 2 errors in .*", strict)
     lenient = closing()
     assert re.fullmatch(r"1 passed, \d skipped, 1 xfailed in .*", lenient)
+
+
+def test_all_tests_are_the_tests_with_more_kills(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = load(root)
+    monkeypatch.setenv("OPTDYN_KILLS", "")  # is put back at the end
+    monkeypatch.delenv("OPTDYN_KILLS")
+    kills: list[str | None] = []
+    monkeypatch.setattr(there, "test", lambda: kills.append(there.environment()["OPTDYN_KILLS"]))
+    monkeypatch.setattr(there, "_conformance", lambda wish: "agrees")
+    there.test_all()
+    monkeypatch.setenv("OPTDYN_KILLS", "2")
+    there.test_all()
+    assert kills == ["20", "2"]
+    assert "jax==0.7.2" in capsys.readouterr().out
+
+
+def test_no_benchmark_is_imported_into_the_tests() -> None:
+    """It would hold them all to one core."""
+    found = {path.stem for path in (ROOT / "tests" / "bench").glob("bench_*.py")}
+    assert found
+    loaded = {name.rpartition(".")[2] for name in sys.modules} & found
+    # Their own tests import these two; they hold only their children.
+    assert loaded <= {"bench_figures", "bench_library"}
+
+
+HANGS = """
+import pathlib, time, pytest
+@pytest.mark.xdist_group("page")
+def test_before(): pass
+@pytest.mark.xdist_group("page")
+def test_browser():
+    times = pathlib.Path("times")
+    times.write_text(times.read_text() + "x" if times.exists() else "x")
+    if len(times.read_text()) <= HOW_OFTEN: time.sleep(60)
+@pytest.mark.xdist_group("page")
+def test_after(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "often", "code"),
+    [("test_site.py", 1, 0), ("test_site.py", 2, 1), ("test_other.py", 1, 1)],
+)
+def test_a_browser_may_hang_once(tmp_path: Path, file: str, often: int, code: int) -> None:
+    for name in "conftest.py", "pyproject.toml", "make.py", "tests/conftest.py":
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "tests" / file).write_text(HANGS.replace("HOW_OFTEN", str(often)))
+    short = [a.replace(str(make.PATIENCE), "3") for a in make.HANGS]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n2", "--dist=loadgroup", *short, "tests"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert "in test_browser" in ran.stderr  # where it hung
+    assert "3 passed" in ran.stdout
+
+
+UNSTEADY = """
+import pathlib
+import pytest
+
+@pytest.mark.parametrize("name", ["a b", "c", "d"])
+def test_one(name):
+    seen = pathlib.Path(__file__).with_name(f"seen {name}")
+    runs = len(seen.read_text()) if seen.exists() else 0
+    seen.write_text("x" * (runs + 1))
+    assert runs >= {OFTEN}[name]
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "status", "named", "runs"),
+    [
+        ((0, 0, 0), 0, [], (1, 1, 1)),
+        ((1, 0, 1), 0, ["test_it.py::test_one[a b]", "test_it.py::test_one[d]"], (2, 1, 2)),
+        ((1, 2, 0), 1, [], (2, 2, 1)),  # one fails again
+        ((1, 1, 1), 1, [], (1, 1, 1)),  # too many
+    ],
+)
+def test_a_disturbed_test_gets_a_second_run_alone_and_is_named(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: tuple[int, ...],
+    status: int,
+    named: list[str],
+    runs: tuple[int, ...],
+) -> None:
+    names = "a b", "c", "d"
+    there = load(root)
+    monkeypatch.setattr(there, "venv_python", lambda: Path(sys.executable))
+    often = dict(zip(names, fails, strict=True))
+    (root / "test_it.py").write_text(UNSTEADY.replace("{OFTEN}", repr(often)))
+    (root / "pytest.ini").write_text("[pytest]\n")
+    assert there.pytest_twice("-n2", "test_it.py") == status
+    assert sorted(there.unsteady) == named
+    assert tuple(len((root / f"seen {name}").read_text()) for name in names) == runs
 
 
 # --- interrupted runs of the notebooks -----------------------------------------------

@@ -221,6 +221,24 @@ def test_relative_imports_are_followed(small_book: Path) -> None:
     assert found == {"__init__", "fifth", "fourth", "third"}
 
 
+def test_a_package_inside_the_library_counts_with_all_its_files(small_book: Path) -> None:
+    library = small_book / "lib" / "optdyn"
+    inside = library / "sixth"
+    inside.mkdir()
+    (inside / "__init__.py").write_text("from optdyn.sixth.part import f\n")
+    (inside / "part.py").write_text("from optdyn import third\nf = third.h\n")
+    (inside / "data.js").write_text("1;\n")
+    source = "from optdyn.sixth import f"
+    assert notebooks.modules_of([source], library) == {"__init__", "sixth", "third"}
+    tool, path, nb = tool_of(small_book), small_book / NOTEBOOK, small_notebook(source)
+    seen = {tool.fingerprint(nb, path)}
+    for name in ("part.py", "data.js"):
+        with (inside / name).open("a") as file:
+            file.write("2;\n")
+        seen.add(tool.fingerprint(nb, path))
+    assert len(seen) == 3
+
+
 def test_fingerprints_do_not_depend_on_the_python_version(small_book: Path) -> None:
     """The value is written down here; the suite runs on several versions."""
     (small_book / "lib" / "optdyn" / "third.py").write_text(
@@ -641,7 +659,8 @@ def test_nbval_fails_where_it_should(tmp_path: Path) -> None:
     for name, (nb, _) in NBVAL_CASES.items():
         nbformat.write(nb, tmp_path / "chapters" / f"{name}.ipynb")
     command = [sys.executable, "-m", "pytest", "-q", "-n2", "--dist=loadfile"]
-    command += [*make.NBVAL, "--nbval-cell-timeout=3", "--junitxml=report.xml"]
+    # long enough for a kernel to start on a busy machine, far from the 60 s of what is too slow
+    command += [*make.NBVAL, "--nbval-cell-timeout=12", "--junitxml=report.xml"]
     ran = subprocess.run(
         [*command, "chapters"],
         cwd=tmp_path,

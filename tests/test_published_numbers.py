@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def published():
     """{claim: (measured numbers, of many the least and the largest)} from all stored notebooks."""
     claims = {}
-    for path in [ROOT / "book/index.ipynb", *sorted(ROOT.glob("chapters/*/*.ipynb"))]:
+    for path in [*sorted(ROOT.glob("book/*.ipynb")), *sorted(ROOT.glob("chapters/*/*.ipynb"))]:
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
             for output in cell.get("outputs", []):
                 if record := output.get("metadata", {}).get("optdyn_claim"):

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from optdyn.sigmoid import falling
+from optdyn.sigmoid import falling, falling2
 
 if hasattr(jax, "enable_x64"):
     enable_x64 = jax.enable_x64
@@ -33,6 +33,27 @@ def test_full_relative_precision(dtype, far):
             assert found.dtype == dtype
             wrong = [abs(mpmath.mpf(float(f)) / e - 1) for f, e in zip(found, exact, strict=True)]
             assert max(wrong) < 2 * np.finfo(dtype).eps
+
+
+def test_full_relative_precision_to_the_base_of_two():
+    rng = np.random.default_rng(0)
+    t = np.concatenate([np.linspace(-1e3, 1e3, 4001), 3 * rng.normal(size=4000)])
+    t = np.concatenate([t, np.arange(-100, 100) + 0.5])
+    with mpmath.workdps(30):
+        exact = [1 / (1 + mpmath.power(2, mpmath.mpf(float(value)))) for value in t]
+        for compute in (falling2, jax.jit(falling2)):
+            found = compute(jnp.asarray(t))
+            wrong = [abs(mpmath.mpf(float(f)) / e - 1) for f, e in zip(found, exact, strict=True)]
+            assert max(wrong) < 2 * np.finfo(float).eps
+    single = falling2(jnp.asarray(t[-300:], jnp.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, 1 / (1 + 2 ** t[-300:]), rtol=1e-5)
+    first = jax.vmap(jax.grad(falling2))(jnp.asarray(t[-200:]))
+    low = np.asarray(falling2(jnp.asarray(t[-200:])), float)
+    np.testing.assert_allclose(
+        first, -np.log(2) * low * np.asarray(falling2(-t[-200:])), rtol=1e-14
+    )
+    assert np.isnan(falling2(jnp.nan)) and falling2(-jnp.inf) == 1 and falling2(jnp.inf) < 1e-300
 
 
 def test_far_out_and_special_values():

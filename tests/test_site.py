@@ -2,8 +2,9 @@
 
 Every page is opened twice, in light on a desk and in dark on a phone, scrolled through until
 all figures are drawn, with the network closed but for the site's own host. What was seen is
-kept, and each test looks at one side of it. The checks that read files are functions of a
-folder, and a small bad site shows that each of them can fail.
+kept in .make/visits, for one build of the site and one state of this file, and each test looks at
+one side of it. The tests of a page form a group, so that two processes can share the pages. The
+checks that read files are functions of a folder, and a small bad site shows that each can fail.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import gzip
 import http.server
 import json
 import math
+import posixpath
 import re
 import statistics
 import threading
@@ -30,12 +32,16 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from optdyn import charts
+
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
+VEGA = ROOT / "book" / "vendored" / "vega" / "vega-bundle.js"
 
 PAGE_BUDGET = 1_000_000  # bytes, compressed, without what pages share
 SHARED_BUDGET = 2_500_000  # bytes, compressed: scripts, styles and fonts of all pages together
 FIGURE_BUDGET, FIGURES_BUDGET = 300_000, 900_000  # bytes of data: one figure, one page
+PROGRAM_BUDGET = 10_000  # bytes, compressed: the programs of one figure that computes
 ANSWER_BUDGET = 100  # ms from a key to a changed chart; a test fails at three times this
 PATIENCE = 1500  # ms before a chart counts as unmoved
 
@@ -161,8 +167,8 @@ def text_problems(path: Path) -> list[str]:
     return problems
 
 
-def figure_sizes(path: Path) -> dict[str, int]:
-    """Bytes of the data that each figure of a page carries."""
+def figure_data(path: Path) -> dict[str, dict]:
+    """What each figure of a page hands to its script."""
     text = path.read_text("utf8")
     figures = re.finditer(
         r'data-figure="([^"]*)"(?:(?!optdyn-figure).)*?'
@@ -170,9 +176,21 @@ def figure_sizes(path: Path) -> dict[str, int]:
         text,
         re.S,
     )
+    return {f"{m.start()} {m.group(1)}": json.loads(m.group(2)) for m in figures}
+
+
+def figure_sizes(path: Path) -> dict[str, int]:
+    """Bytes of the data that each figure of a page carries."""
+    return {name: len(json.dumps(data.get("tables"))) for name, data in figure_data(path).items()}
+
+
+def program_sizes(path: Path) -> dict[str, int]:
+    """Compressed bytes of the programs of each figure that computes."""
+    programs = {name: data.get("program") for name, data in figure_data(path).items()}
     return {
-        f"{m.start()} {m.group(1)}": len(json.dumps(json.loads(m.group(2)).get("tables")))
-        for m in figures
+        name: len(gzip.compress((p["compute"] + (p["prepare"] or "")).encode(), 9))
+        for name, p in programs.items()
+        if p
     }
 
 
@@ -266,6 +284,12 @@ SEEN = """() => {
 }"""
 
 
+PLAIN_CODE = """() => {
+  for (const code of [...document.querySelectorAll('.highlight pre')].slice(3))
+    code.textContent = code.textContent;
+}"""
+
+
 class Visit(NamedTuple):
     """What a browser saw of a page."""
 
@@ -279,7 +303,7 @@ class Visit(NamedTuple):
 
 def opened(browser: Browser, scheme: str, width: int, height: int = 900) -> Page:
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     return page
 
 
@@ -316,8 +340,10 @@ def visit(browser: Browser, base: str, name: str, scheme: str, width: int) -> Vi
         # what is folded away counts too
         page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
         seen = page.evaluate(SEEN)
+        # most of axe's time goes into the contrast of each word of code: three blocks will do
+        page.evaluate(PLAIN_CODE)
         # axe would load style sheets once more, and get their imports' addresses wrong
-        options = {"preload": False}
+        options = {"preload": False, "resultTypes": ["violations"]}
         # and look for ages at each stroke of a formula, which is drawn in the text's colour
         context = {"exclude": [["mjx-math"]]}
         found = Axe().run(page, context, options).response["violations"]
@@ -334,13 +360,31 @@ def visit(browser: Browser, base: str, name: str, scheme: str, width: int) -> Vi
 
 @pytest.fixture(scope="session")
 def visits(browser: Browser, address: str):
-    """Visits of the site's pages, each made once."""
-    return functools.cache(functools.partial(visit, browser, address))
+    """Visits of the site's pages, each made once for a build."""
+    of = f"{(SITE / 'index.html').stat().st_mtime_ns} {Path(__file__).stat().st_mtime_ns}"
+    folder = ROOT / ".make" / "visits" / of
+    folder.mkdir(parents=True, exist_ok=True)
+
+    @functools.cache
+    def kept(name: str, scheme: str, width: int) -> Visit:
+        path = folder / f"{name.replace('/', ' ')} {scheme} {width}.json"
+        if not path.exists():
+            seen = visit(browser, address, name, scheme, width)
+            path.with_suffix(".new").write_text(json.dumps(seen), encoding="utf8")
+            path.with_suffix(".new").rename(path)
+        return Visit(*json.loads(path.read_text("utf8")))
+
+    return kept
+
+
+def grouped(names: list[str], what: str = "") -> list:
+    """Names of pages, each with the group that one process takes."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name + what)) for name in names]
 
 
 both_looks = pytest.mark.parametrize("look", [DESK, PHONE], ids=["desk", "phone"])
-every_page = pytest.mark.parametrize("name", PAGES)
-every_article = pytest.mark.parametrize("name", ARTICLES)
+every_page = pytest.mark.parametrize("name", grouped(PAGES))
+every_article = pytest.mark.parametrize("name", grouped(ARTICLES))
 
 
 # --- files ----------------------------------------------------------------------------
@@ -358,7 +402,8 @@ def test_the_structure_of_a_page_is_sound(site, name):
 def test_the_pages_of_the_book_are_there(site):
     expected = {"how_to_read", "notation", "claims", "status", "bibliography", "index"}
     assert {f"book/{name}.html" for name in expected} <= set(pages_of(site))
-    assert "chapters/cycles/1_phenomenon.html" in pages_of(site)
+    for topic in ("noise", "cycles", "shiftk", "adam"):
+        assert f"chapters/{topic}/1_phenomenon.html" in pages_of(site)
 
 
 def test_every_claim_is_listed_and_leads_to_its_cell(site):
@@ -371,7 +416,7 @@ def test_every_claim_is_listed_and_leads_to_its_cell(site):
     }
     assert boxes, "no notebook carries a claim"
     for name, anchor in boxes.items():
-        assert f'href="../{name}#{anchor}"' in text
+        assert f'href="{posixpath.relpath(name, "book")}#{anchor}"' in text
 
 
 @pytest.mark.budget
@@ -382,6 +427,9 @@ def test_the_data_of_figures_stay_within_their_budgets(site, name):
     print(f"\n{name}: " + ", ".join(f"{n.split()[1]} {s / 1000:.0f} kB" for n, s in sizes.items()))
     assert max(sizes.values()) <= FIGURE_BUDGET
     assert sum(sizes.values()) <= FIGURES_BUDGET
+    programs = program_sizes(site / name)
+    print(", ".join(f"{n.split()[1]} program {s / 1000:.1f} kB" for n, s in programs.items()))
+    assert [n for n, size in programs.items() if size > PROGRAM_BUDGET] == []
 
 
 # --- every page, light on a desk and dark on a phone -----------------------------------
@@ -482,21 +530,28 @@ WATCH = """(figure) => {
   window.answers = [];
   let asked = 0;
   figure.addEventListener('keydown', () => (asked = performance.now()), true);
-  new MutationObserver(() => {
-    if (!asked) return;
+  const ofChart = ({ target }) => (target.parentElement ?? target).closest('svg, canvas');
+  new MutationObserver((records) => {
+    if (!asked || !records.some(ofChart)) return;
     const since = asked;
     asked = 0;
     requestAnimationFrame(() => window.answers.push(performance.now() - since));
   }).observe(chart, { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
-PICTURE = "(figure) => [...figure.querySelectorAll('svg')].map((s) => s.outerHTML).join()"
-STATE = """(figure) => [...figure.querySelectorAll('input, select')].map((c) => c.value).join()"""
-CHANGED = """async ([figure, before, patience]) => {
-  const picture = () => [...figure.querySelectorAll('svg')].map((s) => s.outerHTML).join();
-  for (const end = performance.now() + patience; performance.now() < end;
-       await new Promise((done) => setTimeout(done, 10))) if (picture() !== before) return true;
-  return false;
-}"""
+PICTURE = """(figure) => [...figure.querySelectorAll('svg')].map((s) => s.outerHTML).join()
+  + [...figure.querySelectorAll('canvas')].map((c) => c.toDataURL()).join()"""
+STATE = """(figure) => [...figure.querySelectorAll('input, select, .optdyn-point')]
+  .map((c) => c.value ?? c.getAttribute('aria-valuetext')).join()"""
+BEFORE = f"(figure) => {{ window.before = [({STATE})(figure), ({PICTURE})(figure)]; }}"
+AFTER = f"""async (figure, patience) => {{
+  const [state, shown] = window.before, picture = {PICTURE};
+  if (({STATE})(figure) === state) return [false, false];
+  for (const end = performance.now() + patience; performance.now() < end;) {{
+    if (picture(figure) !== shown) return [true, true];
+    await new Promise((done) => setTimeout(done, 10));
+  }}
+  return [true, false];
+}}"""
 
 
 class Changes:
@@ -507,11 +562,24 @@ class Changes:
 
     def by(self, act) -> tuple[bool, bool]:
         """(a control moved, the chart changed)"""
-        state, picture = self.figure.evaluate(STATE), self.figure.evaluate(PICTURE)
+        self.figure.evaluate(BEFORE)
         act()
-        moved = self.figure.evaluate(STATE) != state
-        changed = moved and self.page.evaluate(CHANGED, [self.figure, picture, PATIENCE])
+        moved, changed = self.figure.evaluate(AFTER, PATIENCE)
         return moved, changed
+
+
+def drag(page: Page, point: Locator, by: int = 25) -> None:
+    """Drag a handle sideways with the pointer, to the side that has room."""
+    point.scroll_into_view_if_needed()
+    box = point.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    low, high = (float(point.get_attribute(f"aria-value{end}")) for end in ("min", "max"))
+    if float(point.get_attribute("aria-valuenow")) > (low + high) / 2:
+        by = -by
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + by, y, steps=4)
+    page.mouse.up()
 
 
 def try_controls(page: Page, figure: Locator) -> tuple[list[str], list[float]]:
@@ -519,7 +587,7 @@ def try_controls(page: Page, figure: Locator) -> tuple[list[str], list[float]]:
     problems = []
     figure.scroll_into_view_if_needed()
     page.wait_for_function(
-        "(f) => f.dataset.state === 'drawn'", arg=figure.element_handle(), timeout=20_000
+        "(f) => f.dataset.state === 'drawn'", arg=figure.element_handle(), timeout=60_000
     )
     name = figure.get_attribute("data-figure")
     figure.evaluate(WATCH)
@@ -542,12 +610,25 @@ def try_controls(page: Page, figure: Locator) -> tuple[list[str], list[float]]:
             moved, changed = changes.by(choose)
             if moved and not changed:
                 problems.append(f"{name}: choice {index} of menu {i} changes nothing")
+    points = figure.locator(".optdyn-point").all()
+    for i, point in enumerate(points):
+        point.focus()
+        for key in ("Shift+ArrowRight", "Shift+ArrowLeft"):
+            moved, changed = changes.by(lambda key=key: page.keyboard.press(key))
+            if moved and not changed:
+                problems.append(f"{name}: {key} on point {i} changes nothing")
+    if points:
+        moved, changed = changes.by(lambda: drag(page, points[0]))
+        if not moved or not changed:
+            problems.append(f"{name}: dragging a point changes nothing")
+    away = {True: ("End", "Home"), False: ("Shift+ArrowRight", "Shift+ArrowLeft")}[bool(ranges)]
     for button in figure.locator(".optdyn-controls button, .optdyn-panel button").all():
         label = button.inner_text()
-        for key in ("End", "Home") if ranges else ("Shift",):
-            if ranges:  # away from what the button sets, wherever that is
-                ranges[0].focus()
-                page.keyboard.press(key)
+        changed = False
+        for key in away if ranges or points else ("Shift",):
+            if ranges or points:  # away from what the button sets, wherever that is
+                (ranges or points)[0].focus()
+                changes.by(lambda key=key: page.keyboard.press(key))  # and wait till drawn
             moved, changed = changes.by(button.click)
             if moved:
                 break
@@ -556,7 +637,7 @@ def try_controls(page: Page, figure: Locator) -> tuple[list[str], list[float]]:
     return problems, page.evaluate("window.answers")
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", grouped(FIGURES, " played"))
 def test_every_control_changes_its_chart(browser, address, name):
     page = opened(browser, *DESK)
     read_through(page, address + name)
@@ -790,3 +871,316 @@ def test_a_slider_that_moves_nothing_is_noticed(browser, tmp_path, monkeypatch):
         problems, _ = try_controls(page, page.locator(".optdyn-figure"))
         page.close()
     assert "still: slider 0 changes nothing from end to end" in problems
+
+
+# --- figures that compute ---------------------------------------------------------------
+
+SWARM = 400  # points of a cloud
+COMPUTE = f"""() => {{
+  const x = new Float64Array({SWARM}), y = new Float64Array({SWARM}), z = new Float64Array(3);
+  return (height, kind, points, drawn) => {{
+    for (let i = 0; i < {SWARM}; i++) {{ x[i] = i / {SWARM}; y[i] = height + drawn[0] / 100; }}
+    z.set(points);
+    WORK
+    return [x, y, new Float64Array([0, 1]), new Float64Array([0, 1 + kind]), z,
+      Float64Array.of(...(kind ? [0.5, 0.5, 0.5] : [NaN, 1e40, Infinity]))];
+  }};
+}}"""
+PREPARE = (
+    "() => (key) => { (globalThis.seeds ??= []).push(key[1]); return [Float64Array.of(key[1])]; }"
+)
+RESULTS = [["swarm", "x"], ["swarm", "y"], ["frame", "x"], ["frame", "y"], ["z", "x"], ["z", "y"]]
+FIELD = {
+    "height": 200,
+    "layer": [
+        {
+            "data": {"name": "swarm"},
+            "mark": {"type": "image", "width": 300, "height": 200},
+            "encoding": {"x": {"value": 0}, "y": {"value": 0}, "url": {"field": "url"}},
+        },
+        {
+            "data": {"name": "frame"},
+            "mark": {"type": "point", "opacity": 0},
+            "encoding": {
+                axis: {"field": axis, "type": "quantitative", "scale": {"nice": False}}
+                for axis in ("x", "y")
+            },
+        },
+    ],
+}
+LINE = {
+    "height": 200,
+    "data": {"name": "z"},
+    "mark": "point",
+    "encoding": {
+        "x": {"field": "x", "type": "quantitative", "scale": {"domain": [-4, 4]}},
+        "y": {"field": "y", "type": "quantitative", "scale": {"domain": [-1, 1]}},
+    },
+}
+
+
+def handmade(name: str, work: str = "") -> charts.Figure:
+    """A figure with a program written by hand; `work` is what it does before it returns."""
+    texts = [f"{k / 10:.1f}" for k in range(1, 10)]
+    controls = [
+        {"name": "height", "kind": "slider", "label": "height", "unit": "", "texts": texts,
+         "start": 4},
+        {"name": "kind", "kind": "choice", "label": "kind", "unit": "", "start": 0,
+         "texts": ["low", "tall"]},
+        {"name": "z", "kind": "points", "label": "data", "start": [0.5, -1, 2],
+         "ranges": [[-3, 3]], "at": [0, 0, 0], "panel": 1},
+        {"name": "key", "kind": "seed", "label": "random seed", "unit": "", "start": 0,
+         "texts": [str(k) for k in range(9)]},
+    ]  # fmt: skip
+    data = {
+        "controls": controls,
+        "presets": [{"label": "Together", "at": {"z": [0, 0, 0.1]}}],
+        "program": {
+            "compute": COMPUTE.replace("WORK", work),
+            "prepare": PREPARE,
+            "arguments": ["height", "kind", "z", "prepared"],
+            "prepares": ["key"],
+            "results": RESULTS,
+            "float": "float64",
+        },
+        "raster": {"swarm": {"x": "x", "y": "y", "panel": 0, "colour": "#1f83c4"}},
+    }
+    spec = {
+        "hconcat": [{**FIELD, "width": 300}, {**LINE, "width": 300}],
+        "config": charts.CONFIG,
+    }
+    first = {name: {"x": [0.0], "y": [0.0]} for name in ("frame", "z")} | {"swarm": {"url": [""]}}
+    arrays = charts.columns_of(first)
+    words = "A cloud and three points that can be dragged."
+    return charts.Figure(name, spec, words, arrays, lambda: data)
+
+
+THROWS = "if (height > 0.85) throw new Error('the height is unheard of');"
+SPINS = "if (height > 0.85) for (;;);"
+SLOW = "for (const end = performance.now() + 60; performance.now() < end;);"
+
+
+@pytest.fixture(scope="module")
+def computing(tmp_path_factory) -> Iterator[str]:
+    """The address of a folder with pages of figures that compute."""
+    folder = tmp_path_factory.mktemp("computing")
+    library = Path(charts.__file__).parent
+    for path in (library / "explore.js", library / "explore.css", VEGA):
+        (folder / path.name).write_bytes(path.read_bytes())
+    head = """<link rel="stylesheet" href="explore.css"><style>:root { color-scheme: light dark }
+      body { background: Canvas; color: CanvasText; margin: 0 } article { max-width: 760px;
+      margin: auto; padding: 12px }</style><script defer src="vega-bundle.js"></script>
+      <script defer src="explore.js"></script></head>"""
+    pages = {
+        "fine": [handmade("fine")],
+        "faults": [handmade("throws", THROWS), handmade("spins", SPINS), handmade("lives")],
+        "slow": [handmade("slow", SLOW)],
+    }
+    for name, figures in pages.items():
+        text = "".join(figure.fragment() for figure in figures)
+        text = text.replace('data-figure="spins"', 'data-figure="spins" data-limit="1500"')
+        page = GOOD_PAGE.replace("text</p>", f"text</p>{text}").replace("</head>", head)
+        (folder / f"{name}.html").write_text(page, encoding="utf8")
+    alone = "".join(handmade(name).alone() for name in ("one", "two", "one"))
+    (folder / "alone.html").write_text(f"<!DOCTYPE html><body>{alone}</body>", encoding="utf8")
+    yield from serve(folder)
+
+
+@pytest.fixture
+def played(browser, computing):
+    """Opens a page of figures that compute, and waits until all are drawn."""
+    pages = []
+
+    def open_(name: str, state: str = "", look=DESK) -> Page:
+        page = opened(browser, *look)
+        pages.append(page)
+        page.goto(f"{computing}{name}.html{state}")
+        page.evaluate(SCROLL_THROUGH)
+        page.wait_for_function(SETTLED)
+        return page
+
+    yield open_
+    for page in pages:
+        page.close()
+
+
+def press(page: Page, figure: str, key: str) -> None:
+    page.locator(f"#{figure} input").first.focus()
+    page.keyboard.press(key)
+
+
+def test_every_control_of_a_computing_figure_changes_it(played):
+    page = played("fine")
+    problems, answers = try_controls(page, page.locator("#fine"))
+    assert problems == []
+    assert answers
+
+
+@pytest.mark.parametrize("look", [DESK, PHONE], ids=["desk", "phone"])
+def test_pages_with_computing_figures_are_sound(browser, computing, look):
+    seen = visit(browser, computing, "fine.html", *look)
+    assert seen.outside == seen.refused == seen.errors == seen.accessibility == []
+    assert seen.seen["content"] == seen.seen["width"]
+    [figure] = seen.seen["figures"]
+    assert figure["state"] == "drawn"
+
+
+INKED = """() => {
+  const canvas = document.querySelector('#fine canvas'), box = canvas.getBoundingClientRect();
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const rows = new Set();
+  for (let i = 3; i < data.length; i += 4) if (data[i]) rows.add(Math.floor(i / 4 / canvas.width));
+  const ground = document.querySelector('#fine .concat_0_group path.background');
+  const panel = ground.getBoundingClientRect();
+  return { rows: [...rows], box: [box.left, box.top, box.width, box.height],
+    panel: [panel.left, panel.top, panel.width, panel.height], height: canvas.height };
+}"""
+
+
+@pytest.mark.parametrize("look", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_cloud_lies_where_the_scales_say(played, look):
+    page = played("fine", "#fine.height=0.2&fine.key=5", look)
+    page.wait_for_selector("#fine[data-state=drawn]")
+    found = page.evaluate(INKED)
+    assert found["rows"] == [int(0.75 * found["height"])]  # 0.2 + 5 / 100 of the panel's height
+    assert max(abs(a - b) for a, b in zip(found["box"], found["panel"], strict=True)) <= 1
+    page.set_viewport_size({"width": 700 if look == PHONE else 500, "height": 800})
+    page.wait_for_function(f"(w) => ({INKED})().box[2] !== w", arg=found["box"][2])
+    found = page.evaluate(INKED)
+    assert found["rows"] == [int(0.75 * found["height"])]
+    assert max(abs(a - b) for a, b in zip(found["box"], found["panel"], strict=True)) <= 1
+
+
+def test_points_stand_in_the_address_and_reset_brings_them_back(played):
+    page = played("fine")
+    handle = page.get_by_role("slider", name="Point 2 of 3")
+    handle.focus()
+    for key in ("Shift+ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert handle.get_attribute("aria-valuetext") == "-0.89"
+    page.wait_for_function("location.hash === '#fine.z=0.5,-0.89,2'")
+    drag(page, handle, -500)  # past the end of the range
+    assert handle.get_attribute("aria-valuenow") in ("-3", "3")
+    page.locator("#fine .optdyn-reset").click()
+    assert handle.get_attribute("aria-valuenow") == "-1"
+    page.wait_for_function("location.hash === ''")
+    other = played("fine", "#fine.z=0.5,7,x")
+    assert other.get_by_role("slider", name="Point 2 of 3").get_attribute("aria-valuenow") == "-1"
+    other = played("fine", "#fine.z=0.5,-0.89,7")
+    assert (
+        other.get_by_role("slider", name="Point 2 of 3").get_attribute("aria-valuenow") == "-0.89"
+    )
+    assert other.get_by_role("slider", name="Point 3 of 3").get_attribute("aria-valuenow") == "3"
+
+
+def test_a_handle_lies_on_its_point(played):
+    page = played("fine", "#fine.kind=tall&fine.z=-2,0,2")
+    page.wait_for_selector("#fine[data-state=drawn]")
+    xs = page.evaluate("""() => {
+      const middle = (e) => { const b = e.getBoundingClientRect(); return b.left + b.width / 2; };
+      const marks = document.querySelectorAll('#fine .concat_1_group .mark-symbol path');
+      const handles = document.querySelectorAll('#fine .optdyn-point');
+      return [[...marks].map(middle), [...handles].map(middle)];
+    }""")
+    assert len(xs[0]) == 3
+    assert max(abs(a - b) for a, b in zip(*xs, strict=True)) <= 1
+
+
+def test_a_program_that_fails_leaves_the_rest_of_the_page_alone(played):
+    page = played("faults")
+    said = "#{} .optdyn-trouble"
+    press(page, "spins", "End")  # for ever; the page goes on meanwhile
+    changes = Changes(page, page.locator("#lives"))
+    assert changes.by(lambda: press(page, "lives", "End")) == (True, True)
+    press(page, "throws", "End")
+    page.wait_for_selector(said.format("throws"))
+    assert "the height is unheard of" in page.locator(said.format("throws")).inner_text()
+    page.wait_for_selector(said.format("spins"))
+    assert "1.5 seconds" in page.locator(said.format("spins")).inner_text()
+    for _ in range(50):  # that one's worker is stopped
+        if len(page.workers) == 2:
+            break
+        page.wait_for_timeout(100)
+    assert len(page.workers) == 2
+    assert page.locator("#lives").get_attribute("data-state") == "drawn"
+    for name in ("throws", "spins"):
+        assert page.locator(f"#{name}").get_attribute("data-state") == "failed"
+        page.locator(f"{said.format(name)} button").click()
+        page.wait_for_selector(f"#{name}[data-state=drawn]")
+        assert page.locator(said.format(name)).count() == 0
+        assert page.locator(f"#{name} input").first.input_value() == "4"
+        changes = Changes(page, page.locator(f"#{name}"))
+        assert changes.by(lambda name=name: press(page, name, "Home")) == (True, True)
+
+
+def test_the_latest_value_wins_and_what_lies_between_is_dropped(played):
+    page = played("slow")
+    before = page.evaluate("document.querySelector('#slow').optdynStatistics.frames")
+    slider = page.locator("#slow input").first
+    page.evaluate("""() => {
+      const slider = document.querySelector('#slow input');
+      for (let k = 0; k < 40; k++) {
+        slider.value = k % 8;
+        slider.dispatchEvent(new Event('input'));
+      }
+    }""")
+    assert slider.input_value() == "7"
+    page.wait_for_function(
+        f"""() => {{ const found = ({INKED.replace("fine", "slow")})();
+          return found.rows.length === 1 && found.rows[0] === Math.floor(0.2 * found.height); }}"""
+    )
+    frames = page.evaluate("document.querySelector('#slow').optdynStatistics.frames") - before
+    assert 1 <= frames <= 3
+
+
+def test_noise_is_drawn_once_for_each_seed(played):
+    page = played("fine")
+    [worker] = page.workers
+    for key in ("End", "Home", "ArrowRight"):
+        press(page, "fine", key)
+    page.get_by_role("button", name="New random seed").click()
+    page.wait_for_function(f"(rows) => ({INKED})().rows.length === 1", arg=None)
+    press(page, "fine", "End")
+    page.wait_for_function("document.querySelector('#fine').optdynStatistics.frames >= 3")
+    assert worker.evaluate("globalThis.seeds") == [0, 1]
+
+
+def test_without_workers_the_page_computes_itself(browser, computing):
+    page = opened(browser, *DESK)
+    page.add_init_script("delete window.Worker")
+    page.goto(computing + "fine.html")
+    page.wait_for_selector("#fine[data-state=drawn]")
+    changes = Changes(page, page.locator("#fine"))
+    assert changes.by(lambda: press(page, "fine", "End")) == (True, True)
+    assert page.workers == []
+    page.close()
+
+
+@pytest.mark.parametrize("network", [True, False])
+def test_in_a_notebook_a_figure_works_by_itself(browser, computing, network):
+    page = opened(browser, *DESK)
+    asked = []
+
+    def answer(route):
+        asked.append(route.request.url)
+        if not network:
+            return route.abort()
+        last = "vega-embed" in route.request.url
+        body = VEGA.read_text("utf8") if last else ""
+        route.fulfill(body=body, content_type="text/javascript")
+
+    page.route(lambda address: address.startswith("https:"), answer)
+    page.goto(computing + "alone.html")
+    page.evaluate(SCROLL_THROUGH)
+    page.wait_for_function(SETTLED)
+    names = page.locator(".optdyn-figure").evaluate_all("(all) => all.map((f) => f.id)")
+    assert names == ["one", "two", "one-2"]
+    if network:
+        assert len(asked) == 3
+        changes = Changes(page, page.locator("#one-2"))
+        assert changes.by(lambda: press(page, "one-2", "End")) == (True, True)
+        assert page.evaluate("location.hash") == ""  # the address is the notebook's
+    else:
+        assert page.locator("#two > img").is_visible()
+        assert ".widget()" in page.locator("#two .optdyn-trouble").inner_text()
+    page.close()

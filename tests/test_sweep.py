@@ -28,6 +28,7 @@ else:
     from jax.experimental import enable_x64
 
 module = import_module("optdyn.sweep")
+files = import_module("optdyn.checkpoint")
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,10 @@ def rewrite(path, **changes):
 def test_equals_vmap(n, chunk_size):
     rng = np.random.default_rng([n, chunk_size])
     a, b = rng.normal(size=n).astype(np.float32), rng.integers(-9, 9, n).astype(np.int32)
-    result, expected = sweep(slope, dict(a=a, b=b), chunk_size=chunk_size), jax.vmap(slope)(a, b)
+    result, expected = (
+        sweep(slope, dict(a=a, b=b), lanes=chunk_size, chunk_size=chunk_size),
+        jax.vmap(slope)(a, b),
+    )
     np.testing.assert_allclose(result["turns"], expected["turns"], rtol=2e-4, atol=2e-4)
     assert result["pair"][0].tobytes() == np.asarray(expected["pair"][0]).tobytes()
     np.testing.assert_array_equal(result["pair"][1], expected["pair"][1])
@@ -104,9 +108,9 @@ def test_equals_vmap(n, chunk_size):
 
 
 def test_the_result_of_a_point_does_not_depend_on_the_chunk_it_is_in():
-    whole = sweep(slope, POINTS, chunk_size=6)
+    whole = sweep(slope, POINTS, lanes=6, chunk_size=6)
     for n in (6, 7, 11, 19):
-        part = sweep(slope, {k: v[:n] for k, v in POINTS.items()}, chunk_size=6)
+        part = sweep(slope, {k: v[:n] for k, v in POINTS.items()}, lanes=6, chunk_size=6)
         same(part, jax.tree.map(lambda x, n=n: x[:n], whole))
 
 
@@ -116,7 +120,7 @@ def test_grid_is_the_product_in_c_order():
     assert [(int(a), b.tolist(), bool(c)) for a, b, c in zip(*points.values(), strict=True)] == (
         expected
     )
-    table = sweep(lambda a, b, c: a * b[0] * c, points, chunk_size=5).reshape(2, 3, 2)
+    table = sweep(lambda a, b, c: a * b[0] * c, points, lanes=5, chunk_size=5).reshape(2, 3, 2)
     assert table[1, 2].tolist() == [10.0, 0.0]
 
 
@@ -128,12 +132,12 @@ def test_keys_are_points_too(tmp_path):
     def draw(key, scale):
         return scale * jax.random.normal(key, (2,))
 
-    result = sweep(draw, points, chunk_size=4, checkpoint=tmp_path / "a.npz")
+    result = sweep(draw, points, lanes=4, chunk_size=4, checkpoint=tmp_path / "a.npz")
     one = np.array([[draw(key, s) for s in (1.0, 2.0)] for key in keys]).reshape(6, 2)
     np.testing.assert_allclose(result, one, rtol=1e-6)
     other = grid(key=jax.random.split(jax.random.key(2), 3), scale=[1.0, 2.0])
     with pytest.raises(ValueError, match="the points differ"):
-        sweep(draw, other, chunk_size=4, checkpoint=tmp_path / "a.npz")
+        sweep(draw, other, lanes=4, chunk_size=4, checkpoint=tmp_path / "a.npz")
 
 
 def test_keys_stay_of_their_kind():
@@ -144,7 +148,7 @@ def test_keys_stay_of_their_kind():
         return jax.random.key_data(key)
 
     keys = jax.random.split(jax.random.key(1, impl="rbg"), 3)
-    np.testing.assert_array_equal(sweep(fn, keys, chunk_size=2), jax.random.key_data(keys))
+    np.testing.assert_array_equal(sweep(fn, keys, lanes=2, chunk_size=2), jax.random.key_data(keys))
     assert kinds == ["rbg"]
 
 
@@ -154,9 +158,15 @@ def test_points_that_are_no_dict_are_one_argument():
         right: np.ndarray
 
     pairs = Pair(np.arange(3.0), np.ones((3, 2)))
-    assert sweep(lambda p: p.left + p.right.sum(), pairs, chunk_size=2).tolist() == [2.0, 3.0, 4.0]
-    assert sweep(lambda x: x + 1, np.arange(3), chunk_size=2).tolist() == [1, 2, 3]
-    assert sweep(lambda p: p[0] * p[1], (np.arange(3), np.arange(3)), chunk_size=9).tolist() == [
+    assert sweep(lambda p: p.left + p.right.sum(), pairs, lanes=2, chunk_size=2).tolist() == [
+        2.0,
+        3.0,
+        4.0,
+    ]
+    assert sweep(lambda x: x + 1, np.arange(3), lanes=2, chunk_size=2).tolist() == [1, 2, 3]
+    assert sweep(
+        lambda p: p[0] * p[1], (np.arange(3), np.arange(3)), lanes=9, chunk_size=9
+    ).tolist() == [
         0,
         1,
         4,
@@ -176,14 +186,16 @@ def test_every_type_of_number_survives_the_checkpoint(tmp_path):
         )
 
     for _ in range(2):  # computed, then read
-        result = sweep(kinds, np.arange(5.0), chunk_size=2, checkpoint=tmp_path / "a.npz")
+        result = sweep(kinds, np.arange(5.0), lanes=2, chunk_size=2, checkpoint=tmp_path / "a.npz")
         same(result, jax.tree.map(np.asarray, jax.vmap(kinds)(np.arange(5.0, dtype=np.float32))))
 
 
 def test_nan_and_infinity_pass(tmp_path):
     points = np.array([np.nan, np.inf, 0.0, -1.0])
     for _ in range(2):
-        result = sweep(lambda x: jnp.log(x), points, chunk_size=3, checkpoint=tmp_path / "a.npz")
+        result = sweep(
+            lambda x: jnp.log(x), points, lanes=3, chunk_size=3, checkpoint=tmp_path / "a.npz"
+        )
         np.testing.assert_array_equal(result, [np.nan, np.inf, -np.inf, np.nan])
 
 
@@ -192,9 +204,9 @@ def test_computes_in_the_precision_jax_is_set_to():
     def third(x):
         return x / 3
 
-    assert sweep(third, np.ones(2), chunk_size=2).dtype == np.float32
+    assert sweep(third, np.ones(2), lanes=2, chunk_size=2).dtype == np.float32
     with enable_x64(True):
-        assert sweep(third, np.ones(2), chunk_size=2)[0] == 1 / 3
+        assert sweep(third, np.ones(2), lanes=2, chunk_size=2)[0] == 1 / 3
 
 
 # --- one program, results held once -------------------------------------------------------------
@@ -207,16 +219,23 @@ def test_one_compilation_for_all_chunks_and_none_for_what_is_there(tmp_path):
         traced.append(a)
         return a * b
 
-    sweep(lambda a, b: a, POINTS, chunk_size=6, checkpoint=tmp_path / "warm.npz")
+    sweep(lambda a, b: a, POINTS, lanes=6, chunk_size=6, checkpoint=tmp_path / "warm.npz")
     COMPILED.clear()
-    result = sweep(fn, POINTS, chunk_size=6, checkpoint=tmp_path / "a.npz")  # 6 + 6 + 6 + 2
+    result = sweep(
+        fn, POINTS, lanes=6, chunk_size=6, checkpoint=tmp_path / "a.npz"
+    )  # 6 + 6 + 6 + 2
     assert len(COMPILED) == 1
     COMPILED.clear()
     assert len(traced) == 1
-    before = (tmp_path / "a.npz").stat()
-    same(sweep(fn, POINTS, chunk_size=6, checkpoint=tmp_path / "a.npz"), result)
+
+    def written():  # the time of the last access changes with reading
+        found = (tmp_path / "a.npz").stat()
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    before = written()
+    same(sweep(fn, POINTS, lanes=6, chunk_size=6, checkpoint=tmp_path / "a.npz"), result)
     assert not COMPILED
-    assert (tmp_path / "a.npz").stat() == before
+    assert written() == before
 
 
 def wide(x):
@@ -227,7 +246,9 @@ def wide(x):
 def test_results_are_held_once(tmp_path, checkpoint):
     points = np.arange(5_000.0)  # 20 MB in all, 0.4 MB a chunk
     tracemalloc.start()
-    result = sweep(wide, points, chunk_size=100, checkpoint=checkpoint and tmp_path / checkpoint)
+    result = sweep(
+        wide, points, lanes=100, chunk_size=100, checkpoint=checkpoint and tmp_path / checkpoint
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     buffer = 17_000_000 if checkpoint else 0  # of NumPy, whatever the size of the results
@@ -264,7 +285,7 @@ RUN = textwrap.dedent("""
     if how == "before": os.replace = before
     if how == "during": np.lib.format.write_array = during
     print("starts", flush=True)
-    sweep(slope, POINTS, chunk_size=2, checkpoint=sys.argv[1])
+    sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=sys.argv[1])
 """)
 
 
@@ -287,8 +308,8 @@ def test_killed_at_any_time_it_goes_on_to_the_same_bits(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
     killed(path, "during 5")  # each write has a header and three results
     assert done(path) == 12
-    result = sweep(slope, POINTS, chunk_size=2, checkpoint=path)
-    same(result, sweep(slope, POINTS, chunk_size=2))
+    result = sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=path)
+    same(result, sweep(slope, POINTS, lanes=2, chunk_size=2))
     assert done(path) == 20
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
@@ -297,18 +318,23 @@ def test_killed_from_outside_at_random_times(tmp_path):
     path = tmp_path / "a.npz"
     command = [sys.executable, "-c", SLOW, str(path), str(Path(__file__).parent)]
     seen = [0]
-    for seconds in np.random.default_rng(0).uniform(0.0, 0.2, 2):
+    for seconds in np.random.default_rng(0).uniform(0.0, 0.2, KILLS):
         with subprocess.Popen(command) as run:
             while run.poll() is None and not (path.exists() and done(path) > seen[-1]):
                 time.sleep(0.02)
             time.sleep(seconds)
             run.kill()
+        assert run.returncode == -signal.SIGKILL
         seen.append(done(path))
-    assert 0 < seen[1] < seen[2]
-    same(sweep(slope, MANY, chunk_size=4, checkpoint=path), sweep(slope, MANY, chunk_size=4))
+    assert len(seen) == KILLS + 1 and (np.diff(seen) > 0).all() and seen[-1] < len(MANY["a"])
+    same(
+        sweep(slope, MANY, lanes=4, chunk_size=4, checkpoint=path),
+        sweep(slope, MANY, lanes=4, chunk_size=4),
+    )
 
 
-MANY = grid(a=np.linspace(0.1, 0.9, 100), b=np.arange(8.0))
+KILLS = int(os.environ.get("OPTDYN_KILLS", "3"))  # make test-all says 20
+MANY = grid(a=np.linspace(0.1, 0.9, 100), b=np.arange(8.0 * max(KILLS, 3)))
 SLOW = textwrap.dedent("""
     import sys, time
     from importlib import import_module
@@ -317,30 +343,30 @@ SLOW = textwrap.dedent("""
     module = import_module("optdyn.sweep")
     module.WRITE_EVERY = module.WRITE_TIMES = 0.0
     module._progress = lambda *_: lambda done: time.sleep(0.02)
-    sweep(slope, MANY, chunk_size=4, checkpoint=sys.argv[1])
+    sweep(slope, MANY, lanes=4, chunk_size=4, checkpoint=sys.argv[1])
 """)
 
 
 def test_written_about_every_second_not_at_every_chunk(tmp_path, clock, monkeypatch):
     written = []
-    write = module._write
+    write = files.write
 
     def counting(path, made_by, kept, done):
         written.append(done)
         write(path, made_by, kept, done)
 
-    monkeypatch.setattr(module, "_write", counting)
+    monkeypatch.setattr(files, "write", counting)
     clock.tick = 0.0
-    sweep(slope, POINTS, chunk_size=2, checkpoint=tmp_path / "a.npz")
+    sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=tmp_path / "a.npz")
     assert written == [0, 20]
     written.clear()
     monkeypatch.setattr(module, "WRITE_TIMES", 0.0)
     clock.tick = 0.3
-    sweep(slope, POINTS, chunk_size=2, checkpoint=tmp_path / "b.npz")
+    sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=tmp_path / "b.npz")
     assert written[0] == 0 and written[-1] == 20 and 3 < len(written) < 11
     written.clear()
     monkeypatch.setattr(module, "WRITE_TIMES", 1000.0)  # writes that take long are rarer
-    sweep(slope, POINTS, chunk_size=2, checkpoint=tmp_path / "c.npz")
+    sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=tmp_path / "c.npz")
     assert len(written) == 3
 
 
@@ -355,7 +381,7 @@ def product(constant=2.0):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (dict(chunk_size=3), "chunk_size was 2 and is 3"),
+        (dict(lanes=3), "lanes was 2 and is 3"),
         (dict(points=ORIGINAL | dict(a=np.array([1.0, 2.0, 4.0]))), "the points differ"),
         (dict(points={k: x[:2] for k, x in ORIGINAL.items()}), "the points differ"),
         (dict(points=ORIGINAL | dict(b=np.array([1.0, 2, 3]))), "the points differ"),
@@ -371,7 +397,7 @@ def product(constant=2.0):
 )
 def test_the_checkpoint_of_another_sweep_is_refused(tmp_path, change, says):
     path = tmp_path / "a.npz"
-    call = dict(fn=product(), points=ORIGINAL, chunk_size=2, checkpoint=path)
+    call = dict(fn=product(), points=ORIGINAL, lanes=2, chunk_size=2, checkpoint=path)
     sweep(**call)
     rewrite(path, **change.pop("header", {}))
     before, x64 = path.read_bytes(), change.pop("x64", False)
@@ -384,7 +410,7 @@ def test_the_checkpoint_of_another_sweep_is_refused(tmp_path, change, says):
 
 
 def test_the_same_function_written_again_is_the_same(tmp_path):
-    call = dict(points=ORIGINAL, chunk_size=2, checkpoint=tmp_path / "a.npz")
+    call = dict(points=ORIGINAL, lanes=2, chunk_size=2, checkpoint=tmp_path / "a.npz")
     same(sweep(product(), **call), sweep(product(), **call))
     shuffled = {name: ORIGINAL[name] for name in ("b", "a")}
     sweep(product(), **call | dict(points=shuffled))
@@ -393,7 +419,7 @@ def test_the_same_function_written_again_is_the_same(tmp_path):
 def test_a_damaged_file_is_refused_or_harmless(tmp_path):
     path = tmp_path / "a.npz"
     fn, points = lambda x: jnp.sin(x), np.arange(50.0)
-    result = sweep(fn, points, chunk_size=20, checkpoint=path)
+    result = sweep(fn, points, lanes=20, chunk_size=20, checkpoint=path)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     files = [whole[:length] for length in rng.integers(1, len(whole), 15)]
@@ -406,7 +432,7 @@ def test_a_damaged_file_is_refused_or_harmless(tmp_path):
     for content in files:
         path.write_bytes(content)
         try:
-            same(sweep(fn, points, chunk_size=20, checkpoint=path), result)
+            same(sweep(fn, points, lanes=20, chunk_size=20, checkpoint=path), result)
         except ValueError as problem:
             refused += 1
             text = str(problem)
@@ -422,13 +448,13 @@ def test_files_of_others_are_refused(tmp_path):
         with open(path, "wb") as file:
             save(file, np.ones(3))
         with pytest.raises(ValueError, match=r"a\.npz is damaged or is no checkpoint of a sweep"):
-            sweep(slope, POINTS, chunk_size=2, checkpoint=path)
+            sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=path)
     path.unlink()
-    for change in (dict(format="optdyn.sweep 2"), dict(done=19), dict(made_by={})):
-        sweep(slope, POINTS, chunk_size=2, checkpoint=path)
+    for change in (dict(format="optdyn.swept 2"), dict(done=19), dict(made_by={})):
+        sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=path)
         rewrite(path, **change)
         with pytest.raises(ValueError, match="is damaged"):
-            sweep(slope, POINTS, chunk_size=2, checkpoint=path)
+            sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=path)
         path.unlink()
 
 
@@ -439,8 +465,8 @@ def test_what_another_run_is_writing_is_left_alone(tmp_path):
     for file in (ours, theirs, *free):
         file.write_bytes(b"x")
     with open(theirs, "rb") as held:
-        module.fcntl.flock(held, module.fcntl.LOCK_EX)
-        sweep(slope, POINTS, chunk_size=9, checkpoint=tmp_path / "a.npz")
+        files.fcntl.flock(held, files.fcntl.LOCK_EX)
+        sweep(slope, POINTS, lanes=9, chunk_size=9, checkpoint=tmp_path / "a.npz")
     assert not ours.exists() and theirs.exists() and all(file.exists() for file in free)
 
 
@@ -457,9 +483,9 @@ def printed(x):
 @pytest.mark.parametrize("fn", [called_back, printed])
 def test_what_calls_back_to_python_has_no_checkpoint(tmp_path, fn):
     with pytest.raises(ValueError, match=r"^fn: calls back to Python .* leave checkpoint out"):
-        sweep(fn, np.arange(4.0), chunk_size=2, checkpoint=tmp_path / "a.npz")
+        sweep(fn, np.arange(4.0), lanes=2, chunk_size=2, checkpoint=tmp_path / "a.npz")
     assert not list(tmp_path.iterdir())
-    assert sweep(fn, np.arange(4.0), chunk_size=2).tolist() == [0.0, 2.0, 4.0, 6.0]
+    assert sweep(fn, np.arange(4.0), lanes=2, chunk_size=2).tolist() == [0.0, 2.0, 4.0, 6.0]
 
 
 # --- what goes wrong ----------------------------------------------------------------------------
@@ -480,17 +506,20 @@ def interrupting(monkeypatch):
 def test_an_interruption_is_kept(tmp_path, interrupting, capsys):
     path = tmp_path / "a.npz"
     with pytest.raises(KeyboardInterrupt):
-        sweep(slope, POINTS, chunk_size=2, checkpoint=path)
+        sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=path)
     assert done(path) == 6
     said = capsys.readouterr().out
     assert f"after 6 of 20 points; they are kept in {path}: the same call goes on" in said
     interrupting.undo()
-    same(sweep(slope, POINTS, chunk_size=2, checkpoint=path), sweep(slope, POINTS, chunk_size=2))
+    same(
+        sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=path),
+        sweep(slope, POINTS, lanes=2, chunk_size=2),
+    )
 
 
 def test_an_interruption_without_a_checkpoint_says_how_to_have_one(interrupting, capsys):
     with pytest.raises(KeyboardInterrupt):
-        sweep(slope, POINTS, chunk_size=2)
+        sweep(slope, POINTS, lanes=2, chunk_size=2)
     assert "give checkpoint=PATH" in capsys.readouterr().out
 
 
@@ -504,7 +533,7 @@ def test_an_interruption_of_the_writing_leaves_nothing_behind(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep(slope, POINTS, chunk_size=20, checkpoint=path)
+        sweep(slope, POINTS, lanes=20, chunk_size=20, checkpoint=path)
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
     assert done(path) == 20
 
@@ -518,12 +547,12 @@ def test_a_full_disk(tmp_path, monkeypatch):
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))  # room for ten points, not for 20
     try:
         with pytest.raises(OSError, match=r"checkpoint: cannot write .*a\.npz \(File too large\)"):
-            sweep(wide, np.arange(20.0), chunk_size=5, checkpoint=path)
+            sweep(wide, np.arange(20.0), lanes=5, chunk_size=5, checkpoint=path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
     assert done(path) == 10
-    assert sweep(wide, np.arange(20.0), chunk_size=5, checkpoint=path)[-1, 0] == 19.0
+    assert sweep(wide, np.arange(20.0), lanes=5, chunk_size=5, checkpoint=path)[-1, 0] == 19.0
 
 
 @pytest.mark.parametrize("name", ["replace", "fsync"])
@@ -534,13 +563,13 @@ def test_a_file_that_cannot_be_written_is_found_out_before_computing(tmp_path, m
     monkeypatch.setattr(os, name, full)
     monkeypatch.setattr(module, "_progress", lambda *_: pytest.fail("it computes"))
     with pytest.raises(OSError, match=r"a\.npz \(No space left on device\); .*make room") as caught:
-        sweep(slope, POINTS, chunk_size=2, checkpoint=tmp_path / "a.npz")
+        sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=tmp_path / "a.npz")
     assert caught.value.errno == 28
     assert not list(tmp_path.iterdir())
 
 
 def test_folders_that_are_not_there_or_not_ours(tmp_path, monkeypatch):
-    call = dict(fn=slope, points=POINTS, chunk_size=2)
+    call = dict(fn=slope, points=POINTS, lanes=2, chunk_size=2)
     with pytest.raises(OSError, match=r"there is no folder .*missing; make it first"):
         sweep(**call, checkpoint=tmp_path / "missing" / "a.npz")
     with pytest.raises(OSError, match="is a folder, a file is needed"):
@@ -558,6 +587,15 @@ def test_folders_that_are_not_there_or_not_ours(tmp_path, monkeypatch):
         (dict(chunk_size=0), "chunk_size: got 0"),
         (dict(chunk_size=True), "chunk_size: got True"),
         (dict(chunk_size=2.0), r"chunk_size: got 2\.0"),
+        (dict(lanes=0), "lanes: got 0"),
+        (dict(lanes=2.0), r"lanes: got 2\.0"),
+        (dict(memory=2**20), "memory: got 1048576, and chunk_size=2 as well, only one"),
+        (dict(chunk_size=None, memory=0), "memory: got 0"),
+        (dict(chunk_size=None, memory=1e9), r"memory: got 1000000000\.0"),
+        (dict(devices=[]), r"devices: got \[\], a sequence of JAX's devices"),
+        (dict(devices=2), "devices: got 2, a sequence"),
+        (dict(devices=["cpu"]), r"devices: got \['cpu'\], a sequence"),
+        (dict(devices=2 * jax.devices()[:1]), "devices: got .*, each may be there once"),
         (dict(fn=3), "fn: got 3, a function"),
         (dict(fn=lambda a: a), r"fn: takes \(a\), but is called by keyword, fn\(a=, b=\)"),
         (dict(fn=lambda a, b: None), "fn: returned None"),
@@ -580,7 +618,7 @@ def test_folders_that_are_not_there_or_not_ours(tmp_path, monkeypatch):
 )
 def test_bad_input_is_named(change, says):
     with pytest.raises((TypeError, ValueError), match=says):
-        sweep(**dict(fn=lambda a, b: a, points=POINTS, chunk_size=2) | change)
+        sweep(**dict(fn=lambda a, b: a, points=POINTS, lanes=2, chunk_size=2) | change)
 
 
 def test_bad_axes_are_named():
@@ -597,9 +635,9 @@ def test_bad_axes_are_named():
 
 def test_traced_points_are_refused():
     with pytest.raises(TypeError, match="points: got a traced value"):
-        jax.jit(lambda x: sweep(jnp.sin, x, chunk_size=2))(jnp.ones(3))
+        jax.jit(lambda x: sweep(jnp.sin, x, lanes=2, chunk_size=2))(jnp.ones(3))
     with pytest.raises(TypeError, match="points: got a traced value"):
-        jax.jit(lambda key: sweep(jax.random.normal, jax.random.split(key), chunk_size=2))(
+        jax.jit(lambda key: sweep(jax.random.normal, jax.random.split(key), lanes=2, chunk_size=2))(
             jax.random.key(0)
         )
 
@@ -608,25 +646,25 @@ def test_traced_points_are_refused():
 
 
 def test_the_bar_shows_after_five_seconds_on_standard_output(clock, capfd):
-    sweep(slope, POINTS, chunk_size=2, title="Sines")
+    sweep(slope, POINTS, lanes=2, chunk_size=2, title="Sines")
     out, err = capfd.readouterr()
     assert err == ""
     assert out.endswith("\n") and out.count("\n") == 1
     lines = [line.rstrip() for line in out.strip("\n").split("\r")[1:]]
-    assert lines[0].startswith("Sines: [######              ] 6/20 points, 30 %, ")
+    assert lines[0].startswith("Sines: [##########          ] 10/20 points, 50 %, ")
     assert all(line.endswith(" s left") for line in lines)
     assert lines[-1] == "Sines: [####################] 20/20 points, 100 %, 0 s left"
 
 
 def test_the_time_left_leaves_out_what_was_done_before(tmp_path, interrupting, clock, capsys):
     with pytest.raises(KeyboardInterrupt):
-        sweep(slope, POINTS, chunk_size=2, checkpoint=tmp_path / "a.npz")
+        sweep(slope, POINTS, lanes=2, chunk_size=2, checkpoint=tmp_path / "a.npz")
     interrupting.undo()
     interrupting.delenv("OPTDYN_BOOK", raising=False)  # undo has brought it back
     capsys.readouterr()
     now = itertools.count(0, 60)
     interrupting.setattr(module, "_clock", lambda: float(next(now)))
-    sweep(slope, POINTS, chunk_size=7, checkpoint=None)
+    sweep(slope, POINTS, lanes=7, chunk_size=7, checkpoint=None)
     assert "7/20 points, 35 %, " in capsys.readouterr().out
     show = module._progress("", 10, 20)  # ten were there
     capsys.readouterr()
@@ -646,8 +684,8 @@ def test_the_bar_is_drawn_again_after_a_while_and_at_the_end(monkeypatch, capsys
 
 def test_a_short_run_and_the_book_show_nothing(clock, capfd, monkeypatch):
     clock.tick = 0.1
-    sweep(slope, POINTS, chunk_size=2)
+    sweep(slope, POINTS, lanes=2, chunk_size=2)
     clock.tick = 100.0
     monkeypatch.setenv("OPTDYN_BOOK", "1")
-    sweep(slope, POINTS, chunk_size=2)
+    sweep(slope, POINTS, lanes=2, chunk_size=2)
     assert capfd.readouterr() == ("", "")

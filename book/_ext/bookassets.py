@@ -6,6 +6,7 @@ need them. A gate stops the build if a page would still ask another host for any
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
@@ -14,11 +15,16 @@ from pathlib import Path
 
 import bookpages
 import booksolutions
+import bookspeed
+import yaml
 from sphinx.errors import SphinxError
+from sphinx.util import logging
 
+logger = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 BOOK = HERE.parent
 LIBRARY = BOOK.parent / "lib" / "optdyn"
+CITATION = BOOK.parent / "CITATION.cff"
 
 os.environ.setdefault("OPTDYN_BOOK", "1")
 
@@ -34,6 +40,7 @@ def configure(app, config):
         BOOK / "vendored",
         LIBRARY / "explore.js",
         LIBRARY / "explore.css",
+        CITATION,
     ]
     config.html_static_path += [str(path) for path in static]
     config.templates_path.insert(0, str(HERE / "templates"))
@@ -41,6 +48,7 @@ def configure(app, config):
         "**": ["brand.html", "search-button-field.html", "sbt-sidebar-nav.html"]
     }
     config.html_context.setdefault("default_mode", "auto")
+    config.html_context["optdyn_cite"] = citation()
     config.html_theme_options.update(
         footer_content_items=["foot.html"],
         primary_sidebar_end=[],
@@ -52,8 +60,19 @@ def configure(app, config):
     without_thebe(app)
     try:
         bookpages.generate(Path(app.srcdir), solutions=config.optdyn_solutions)
+        bookspeed.generate(Path(app.srcdir), solutions=config.optdyn_solutions)
     except ValueError as error:
         raise SphinxError(str(error)) from None
+
+
+def citation() -> dict[str, str]:
+    """What the foot of a page says of the book, from CITATION.cff."""
+    record = yaml.safe_load(CITATION.read_text("utf8"))
+    return {
+        "title": record["title"],
+        "version": str(record["version"]),
+        "year": str(record["date-released"])[:4],
+    }
 
 
 def mathematics(config):
@@ -99,11 +118,18 @@ def without_thebe(app):
 # -- pages -----------------------------------------------------------------------------
 
 
+FALLBACK = re.compile(  # a figure that would have computed, and why it does not
+    r'data-figure="([^"]*)"(?:(?!optdyn-figure).)*?"because":"((?:[^"\\]|\\.)*)"', re.DOTALL
+)
+
+
 def dress(app, pagename, templatename, context, doctree):
     """Give a page its style and scripts, and mend what hinders screen readers."""
     body = context.get("body") or ""
     app.add_css_file("book.css", priority=800)
     app.add_js_file("book.js", loading_method="defer", priority=800)
+    for name, reason in FALLBACK.findall(html.unescape(body)):
+        logger.info("%s: the figure %s replays a table: %s", pagename, name, reason)
     if "optdyn-figure" in body:
         app.add_css_file("explore.css", priority=801)
         app.add_js_file("vega/vega-bundle.js", loading_method="defer", priority=801)
@@ -200,6 +226,22 @@ def lighten(app, exception):
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+STATE_LINK = re.compile(r'href="[^"#]*#[^"=]*=')  # to a figure with its sliders set
+
+
+def without_spy(app, exception):
+    """Let Bootstrap's scroll spy be, where a page links to figures in a certain state.
+
+    It takes the fragment of every link for a selector, which a state is not, and fails.
+    """
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text("utf-8")
+        if STATE_LINK.search(text):
+            path.write_text(text.replace(' data-bs-spy="scroll"', "", 1), "utf-8")
 
 
 # -- the gate --------------------------------------------------------------------------
@@ -312,6 +354,7 @@ def setup(app):
     app.connect("html-page-context", run_line, priority=600)
     app.connect("html-page-context", once, priority=950)
     app.connect("build-finished", front_door, priority=100)
+    app.connect("build-finished", without_spy)
     app.connect("build-finished", lighten, priority=200)
     app.connect("build-finished", gate, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

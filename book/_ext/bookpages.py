@@ -15,7 +15,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TOPICS = {"noise": "Noise", "cycles": "Cycles", "shiftk": "Memory", "adam": "Adam"}
+TOPICS = {
+    "noise": "Noise",
+    "cycles": "Cycles",
+    "shiftk": "Memory",
+    "adam": "Adam",
+    "closing": "All four together",
+}
 KINDS = {
     "theorem": "theorem",
     "derived": "derived here",
@@ -70,7 +76,7 @@ def notebooks(root: Path, *, solutions: bool = True) -> list[Path]:
     """Every notebook of the book, in order, with solutions or without."""
     found = sorted(root.glob("chapters/*/*.ipynb"))
     chapters = [path for path in found if solutions or path.stem != "solutions"]
-    return [*root.glob("book/index.ipynb"), *chapters]
+    return [*sorted(root.glob("book/*.ipynb")), *chapters]
 
 
 def records(path: Path) -> Iterable[dict[str, Any]]:
@@ -231,6 +237,53 @@ def status_page(root: Path, *, solutions: bool = True) -> str:
     return "\n".join(parts)
 
 
+SPEED = (  # heads of the table of figures
+    "Figure, and what is moved",
+    "kB",
+    "Browser, ms",
+    "JAX, ms",
+    "Ratio",
+    "Redraws a second",
+    "Limited by",
+)
+
+
+def figures_page(root: Path, *, solutions: bool = True) -> str:
+    """The table of book/how_figures_compute, as tests/bench/bench_figures.py measured it."""
+    path = root / "book" / "figures.json"
+    if not path.exists():
+        return "Not measured yet.\n"
+    record = json.loads(path.read_text("utf8"))
+    where, hand = record["machine"], record["hand"]
+    rows = [r for r in record["figures"] if solutions or not r["page"].endswith("/solutions.html")]
+    body = table("speed", "What the figures take", SPEED, map(speed_row, rows))
+    text = (
+        f"Measured on {where['date']} in {where['browser']}, on {where['cores']} cores of "
+        f"{where['cpu']} that other work shared (load {where['load']}). JAX ran on one thread. A "
+        f"bifurcation diagram written in JavaScript by hand took {hand['hand']:.1f} ms in the same "
+        f"run, its translation from JAX {hand['translated']:.1f} ms: {hand['ratio']:.2f} times as "
+        "long."
+    )
+    return f"{body}\n\n{line(text)}\n"
+
+
+def speed_row(row: dict[str, Any]) -> list[str]:
+    measured = row["compute"] >= 0.1  # a browser's clock ticks in tenths of a millisecond
+    limit = row["limit"]
+    if limit == "computation" and "operation" in row:
+        limit += f" ({row['operation']})"
+    label = link(row["page"].removesuffix(".html"), "book", row["name"])
+    return [
+        label + line(f", {row['control']}"),
+        f"{row['kilobytes']:.1f}",
+        f"{row['compute']:.1f}" if measured else "below 0.1",
+        f"{row['jax']:.2f}" if "jax" in row else "–",
+        f"{row['compute'] / row['jax']:.1f}" if "jax" in row and measured else "–",
+        f"{row['redraws']:.0f}",
+        line(limit),
+    ]
+
+
 def times(
     root: Path, record: dict[str, Any], solutions: bool = True
 ) -> list[tuple[str, dict | None]]:
@@ -274,6 +327,7 @@ def generate(root: Path, *, solutions: bool = True) -> None:
     out = root / "book" / "generated"
     write_whole(out / "claims.md", claims_page(claims))
     write_whole(out / "status.md", status_page(root, solutions=solutions))
+    write_whole(out / "figures.md", figures_page(root, solutions=solutions))
     for folder in sorted(path for path in root.glob("chapters/*") if path.is_dir()):
         text = chapter_claims(claims, folder.name)
         write_whole(out / f"claims-{folder.name}.md", text)

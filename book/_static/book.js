@@ -5,7 +5,7 @@
   function reach() {
     for (const box of document.querySelectorAll(SCROLLERS)) {
       const wide = box.scrollWidth > box.clientWidth + 1;
-      if (wide && !box.querySelector("a[href], button, input, select, [tabindex='0']")) box.tabIndex = 0;
+      if (wide && !box.querySelector("a[href]:not(.headerlink), button, input, select, [tabindex='0']")) box.tabIndex = 0;
       else if (!wide && box.tabIndex === 0) box.removeAttribute("tabindex");
     }
   }

@@ -48,6 +48,7 @@ class Exercise(NamedTuple):
         shape: of the numbers it returns, with None for any length; ``bool`` for a yes or no; None
             for a value that the judge takes as it comes.
         whole: whether the numbers must be whole.
+        single: whether float32 is exact enough; if not, a wrong answer in it is told so.
 
     >>> Exercise(("x",), ((1.0,),), lambda v, x: near(v, 2 * x), "Add x to x.").shape
     ()
@@ -60,6 +61,7 @@ class Exercise(NamedTuple):
     returns: str = "a number"
     shape: tuple[int | None, ...] | type[bool] | None = ()
     whole: bool = False
+    single: bool = False
 
 
 def near(
@@ -153,7 +155,7 @@ def problem(exercise: Exercise, inputs: tuple[Any, ...], call: guard.Call) -> Li
     except BaseException:
         single = ""
     hint = said.hint or exercise.hint
-    if single in ("float32", "float16", "bfloat16"):
+    if single in ("float16", "bfloat16") or (single == "float32" and not exercise.single):
         hint += f" These numbers are {single}: is double precision on?"
     return (("expected", said.expected), ("came", shown(call.value)), ("hint", hint))
 

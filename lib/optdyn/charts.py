@@ -19,6 +19,7 @@ import urllib.parse
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,25 @@ CONFIG: dict[str, Any] = {
 }
 
 
+_VEGA = [  # the versions of the book's own copy
+    "https://cdn.jsdelivr.net/npm/vega@6.2.0",
+    "https://cdn.jsdelivr.net/npm/vega-lite@6.4.1",
+    "https://cdn.jsdelivr.net/npm/vega-embed@7.0.2",
+]
+# One script after the other; a page's module loader, if there is one, must not take them.
+_LOADER = """window.optdynVega = window.vegaEmbed ? Promise.resolve() : (window.optdynVega ?? Promise.reject()).catch(async () => {
+  const { define } = window;
+  window.define = undefined;
+  try {
+    for (const src of %s) await new Promise((done, failed) => document.head.append(
+      Object.assign(document.createElement("script"), { src, onload: done, onerror: failed })));
+  } catch {
+    throw new Error("Vega could not be loaded; without network, run .widget() on the figure");
+  } finally { window.define = define; }
+});
+window.optdynVega.catch(() => {});"""  # noqa: E501
+
+
 def in_book() -> bool:
     """Whether the page's figures are wanted: so say the build, ``make execute`` and the tests.
 
@@ -103,17 +123,19 @@ def in_book() -> bool:
 class Figure:
     """A figure: a Vega-Lite chart over named tables, and what moves them.
 
-    Shown by a notebook it is the page's figure while the book is made (:func:`in_book`), and an
-    Altair chart of its first state otherwise. ``controls``, ``presets`` and ``tables`` are what the
-    page's script reads; ``live`` makes the ipywidgets version.
+    Shown by a notebook it is the page's figure while the book is made (:func:`in_book`); otherwise
+    the same with its script and style inside, or an Altair chart if it has no controls. ``page``
+    makes what the page's script reads besides the chart, ``live`` the ipywidgets version, and
+    ``references`` writes what JAX says into a folder, see :mod:`optdyn.references`.
     """
 
     name: str
     chart: dict[str, Any]
     description: str
     first: Tables
-    page: Any = None  # () -> (controls, presets, packed tables)
+    page: Any = None  # () -> {"controls", "presets", "tables", or "program" and "raster"}
     live: Any = None  # () -> an ipywidgets box
+    references: Any = None  # (folder) -> None
 
     def widget(self) -> Any:
         """The figure with ipywidgets sliders, computed by the live kernel; in the book, itself."""
@@ -122,14 +144,25 @@ class Figure:
     def _repr_mimebundle_(self, **_: Any) -> Any:
         if in_book():
             return {"text/html": self.fragment(), "text/plain": f"[figure] {self.description}"}
+        if self.page is not None:
+            return {"text/html": self.alone(), "text/plain": f"[figure] {self.description}"}
         import altair as alt
 
         return alt.Chart.from_dict(with_rows(self.chart, self.first))._repr_mimebundle_()
 
     def fragment(self) -> str:
-        """The figure as HTML: a still picture, and the JSON from which the page's script draws."""
-        controls, presets, tables = self.page() if self.page else ([], [], pack(self.first, ()))
-        data = {"spec": self.chart, "controls": controls, "presets": presets, "tables": tables}
+        """The figure as HTML: a still picture, and the JSON from which the page's script draws.
+
+        If the environment variable OPTDYN_REFERENCES names a folder, a figure that computes writes
+        there what JAX says, see :func:`optdyn.references.write`.
+        """
+        if self.page is None:
+            more = {"controls": [], "presets": [], "tables": pack(self.first, ())}
+        else:
+            more = self.page()
+        data = {"spec": self.chart, **more}
+        if self.references and (folder := os.environ.get("OPTDYN_REFERENCES")):
+            self.references(Path(folder))
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
         name = html.escape(self.name, quote=True)
         return (
@@ -137,6 +170,20 @@ class Figure:
             f' aria-label="Figure {name.replace("-", " ")}">'
             f'<img alt="{html.escape(self.description, quote=True)}" src="{self._picture()}">'
             f'<script type="application/json">{text}</script></div>'
+        )
+
+    def alone(self) -> str:
+        """The figure as HTML that works by itself, in JupyterLab, VS Code and on Colab.
+
+        Vega comes from a public host, once a page; without network the still picture stays.
+        """
+        here = Path(__file__)
+        style, script = (
+            here.with_name(f"explore.{end}").read_text("utf8") for end in ("css", "js")
+        )
+        return (
+            f"{self.fragment()}<style>{style}</style>"
+            f"<script>{_LOADER % json.dumps(_VEGA)}\n{script}</script>"
         )
 
     def _picture(self) -> str:
@@ -185,7 +232,7 @@ def specification(chart: Any, tables: Tables, description: str) -> dict[str, Any
     spec: dict[str, Any] = chart.to_dict(validate=False)
     spec.pop("$schema", None)
     spec |= {"config": CONFIG, "description": description}
-    drawn = _named_tables(spec) - set(spec.get("datasets", {}))  # Altair names inline data too
+    drawn = tables_in(spec) - set(spec.get("datasets", {}))  # Altair names inline data too
     if missing := sorted(drawn - set(tables)):
         raise ValueError(
             f"the chart draws the tables {missing}; the function returns {sorted(tables)}. "
@@ -199,14 +246,27 @@ def specification(chart: Any, tables: Tables, description: str) -> dict[str, Any
     return spec
 
 
-def _named_tables(node: Any) -> set[str]:
-    """The names under ``data: {name: ...}`` anywhere in a Vega-Lite dictionary."""
+def panels_of(spec: Mapping[str, Any]) -> list[Any]:
+    """The panels of a chart, in order: those that it puts side by side, or itself.
+
+    >>> panels_of({"hconcat": ["left", "right"]})
+    ['left', 'right']
+    """
+    return list(spec.get("hconcat") or spec.get("vconcat") or [spec])
+
+
+def tables_in(node: Any) -> set[str]:
+    """The names under ``data: {name: ...}`` anywhere in a Vega-Lite dictionary.
+
+    >>> tables_in({"layer": [{"data": {"name": "orbit"}}]})
+    {'orbit'}
+    """
     if isinstance(node, Mapping):
         data = node.get("data")
         here = {data["name"]} if isinstance(data, Mapping) and "name" in data else set()
-        return here.union(*(_named_tables(value) for value in node.values()))
+        return here.union(*(tables_in(value) for value in node.values()))
     if isinstance(node, list):
-        return set().union(*(_named_tables(value) for value in node))
+        return set().union(*(tables_in(value) for value in node))
     return set()
 
 
@@ -293,9 +353,9 @@ def _pack_column(array: np.ndarray, n_controls: int) -> dict[str, Any]:
 
 
 def _rows(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """A table's columns as Vega's rows; what is not finite becomes None."""
+    """A table's columns as Vega's rows; what is not finite, or too large to draw, becomes None."""
     lists = {
-        name: [v if isinstance(v, str) or np.isfinite(v) else None for v in array.tolist()]
+        name: [v if isinstance(v, str) or abs(v) < 1e30 else None for v in array.tolist()]
         for name, array in columns.items()
     }
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
@@ -364,17 +424,7 @@ def class_image(classes: Any, colours: Sequence[str]) -> str:
     'data:image/png;base64,'
     """
     values = np.asarray(classes)
-    shades = []
-    for text in colours:
-        name, _, opacity = text.partition(" ")
-        if (name and name not in COLOURS) or not (opacity or "100").isdecimal():
-            raise ValueError(
-                f"colours must be names of {sorted(COLOURS)}, perhaps with a percentage as in "
-                f"'blue 40', or empty; got {text!r}."
-            )
-        shades.append(
-            (COLOURS.get(name, "#000000"), round(2.55 * int(opacity or 100)) * bool(name))
-        )
+    shades = shades_of(colours)
     if values.ndim != 2 or values.size == 0 or len(shades) > 16:
         raise ValueError(
             f"classes must have shape (height, width), for at most 16 colours; got {values.shape} "
@@ -386,6 +436,26 @@ def class_image(classes: Any, colours: Sequence[str]) -> str:
             f"{values.min()} to {values.max()}."
         )
     return _png(values.astype(np.uint8), shades)
+
+
+def shades_of(colours: Sequence[str]) -> list[tuple[str, int]]:
+    """Names of colours as (#rrggbb, opacity to 255).
+
+    >>> shades_of(["", "blue 40"])
+    [('#000000', 0), ('#1f83c4', 102)]
+    """
+    shades = []
+    for text in colours:
+        name, _, opacity = text.partition(" ")
+        if (name and name not in COLOURS) or not (opacity or "100").isdecimal():
+            raise ValueError(
+                f"colours must be names of {sorted(COLOURS)}, perhaps with a percentage as in "
+                f"'blue 40', or empty; got {text!r}."
+            )
+        shades.append(
+            (COLOURS.get(name, "#000000"), round(2.55 * int(opacity or 100)) * bool(name))
+        )
+    return shades
 
 
 def _png(levels: np.ndarray, shades: Sequence[tuple[str, int]]) -> str:

@@ -163,9 +163,14 @@ def verdict(name: str, answer: Any, *, seconds: float = SECONDS) -> Verdict:
 
 def _registry() -> dict[str, Exercise]:
     """All exercises. A topic's module is loaded when it is asked for."""
-    from optdyn import exercises_cycles
+    from optdyn import exercises_adam, exercises_cycles, exercises_noise, exercises_shiftk
 
-    return {**exercises_cycles.EXERCISES}
+    return {
+        **exercises_adam.EXERCISES,
+        **exercises_cycles.EXERCISES,
+        **exercises_noise.EXERCISES,
+        **exercises_shiftk.EXERCISES,
+    }
 
 
 def _exercise(name: Any) -> Exercise:

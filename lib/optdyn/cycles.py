@@ -3,9 +3,12 @@ r"""Orbits of gradient descent M(w) = w - step_size * grad L(w) on logistic regr
 `gd_orbit`, `bifurcation_diagram` and `lyapunov_exponent` are JAX functions: what a slider moves is
 traced, and the number of points is padded with zero weights to a power of two, so that neither
 moving it nor other data of about the same size recompiles. The rest computes in NumPy float64.
+In few dimensions they and `basins` go through the points one by one, for all lanes at once.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import log
 from typing import Any, NamedTuple
 
 import jax
@@ -17,12 +20,14 @@ from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 
 from optdyn import arguments, logistic
-from optdyn.sigmoid import falling
+from optdyn.sigmoid import falling, falling2
 
 Floats = NDArray[np.float64]
 LONGEST = 1024  # period looked for
 BLOCK = 4096  # orbits worked on at once
 FEW = 4  # up to this many dimensions a loop over points beats matrix products
+TOGETHER = 4  # points whose terms one pass over the lanes adds
+LOG2 = log(2)
 
 
 def _padded(z: Any, p: Any, dtype: Any) -> tuple[Array, Array]:
@@ -86,22 +91,95 @@ def gd_orbit(
     return orbit
 
 
-def _force(u: Array, z: Array, p: Array, n_points: Array) -> Array:
-    """Minus the gradient at every lane of u, shape (d, lanes), from the first n_points rows."""
-    if len(u) > FEW:
-        m = jnp.matmul(z, u, precision="highest")
-        return jnp.matmul(z.T, p[:, None] * jax.nn.sigmoid(-m), precision="highest")
-    together = min(4, len(z))  # points whose terms one pass over the lanes adds
+def _bits(x: Array) -> Array:
+    return lax.bitcast_convert_type(x, jnp.int64 if x.dtype == jnp.float64 else jnp.int32)
 
-    def add(block: Array, total: tuple[Array, ...]) -> tuple[Array, ...]:
+
+@jax.custom_jvp
+def _scaled(x: Array) -> tuple[Array, Array]:
+    """m and e with x = 2^e m, for positive x: a logarithm put off. On a CPU 2 <= m < 4."""
+
+    def by_bits(x: Array) -> tuple[Array, Array]:
+        limits = np.finfo(x.dtype)
+        e = (_bits(x) >> limits.nmant) - limits.maxexp
+        power = lax.bitcast_convert_type((limits.maxexp - 1 - e) << limits.nmant, x.dtype)
+        return x * power, e.astype(x.dtype)
+
+    def by_logarithm(x: Array) -> tuple[Array, Array]:
+        return jnp.ones_like(x), jnp.log2(x)
+
+    if x.dtype not in (jnp.float32, jnp.float64):
+        return by_logarithm(x)
+    parts: tuple[Array, Array] = lax.platform_dependent(x, cpu=by_bits, default=by_logarithm)
+    return parts
+
+
+@_scaled.defjvp
+def _scaled_slope(x: tuple[Array], change: tuple[Array]) -> tuple[Any, Any]:
+    m, e = _scaled(*x)
+    return (m, e), (m / x[0] * change[0], jnp.zeros_like(e))
+
+
+class _Points(NamedTuple):
+    """Data as the loops over points want them, shape (n, d), and how many rows are in use."""
+
+    z: Array
+    p: Array
+    turns: Array  # z, and in float64 z / log 2
+    pulls: Array  # p * z
+    n_points: Array
+
+    @classmethod
+    def of(cls, z: Array, p: Array, n_points: Any) -> "_Points":
+        turns = z / LOG2 if z.dtype == jnp.float64 else z
+        return cls(z, p, turns, p[:, None] * z, n_points)
+
+
+def _summed(term: Callable[[Array], Sequence[Array]], zero: Sequence[Array], data: _Points) -> Any:
+    """zero + sum_i term(i) over the points in use, a few in one pass over the lanes."""
+    together = min(TOGETHER, len(data.z))
+
+    def add(block: Any, total: Sequence[Array]) -> Sequence[Array]:
         for i in range(together):
-            point, weight = z[block * together + i], p[block * together + i]
-            pull = weight * falling(sum(a * x for a, x in zip(point, u, strict=True)))
-            total = tuple(t + a * pull for a, t in zip(point, total, strict=True))
+            terms = term(block * together + i)
+            total = tuple(x + y for x, y in zip(total, terms, strict=True))
         return total
 
-    n_blocks = (n_points + together - 1) // together
-    return jnp.stack(lax.fori_loop(0, n_blocks, add, tuple(jnp.zeros_like(u))))
+    if together == len(data.z):
+        return add(0, zero)
+    n_blocks = (data.n_points + together - 1) // together
+    return lax.fori_loop(0, n_blocks, add, zero)
+
+
+def _dot(row: Array, u: Sequence[Array]) -> Array:
+    product: Array = sum(row[j] * u[j] for j in range(1, len(u))) + row[0] * u[0]
+    return product
+
+
+def _fall(data: _Points, i: Array, u: Sequence[Array]) -> Array:
+    """sigma(-u.z_i) of every lane."""
+    t = _dot(data.turns[i], u)
+    return falling2(t) if t.dtype == jnp.float64 else falling(t)
+
+
+def _moved(u: Any, eta: Array, data: _Points) -> Any:
+    """A step from every lane of u: in few dimensions d arrays (lanes,), else one (d, lanes)."""
+    if isinstance(u, Array):
+        m = jnp.matmul(data.z, u, precision="highest")
+        force = jnp.matmul(data.pulls.T, jax.nn.sigmoid(-m), precision="highest")
+        return u + eta * force
+
+    def term(i: Array) -> Sequence[Array]:
+        low = _fall(data, i, u)
+        return tuple(data.pulls[i, j] * low for j in range(len(u)))
+
+    force = _summed(term, tuple(jnp.zeros_like(x) for x in u), data)
+    return tuple(x + eta * f for x, f in zip(u, force, strict=True))
+
+
+def _lanes(u: Array) -> Any:
+    """u, shape (d, lanes), as `_moved` wants it."""
+    return tuple(u) if len(u) <= FEW else u
 
 
 def _sweep(
@@ -131,14 +209,15 @@ def _diagram(
 ) -> Array:
     n_points, n_transient = counts
     eta = jnp.repeat(step_sizes, len(w0s))
-    u0 = jnp.tile(w0s.T, (1, len(step_sizes)))
+    u0 = _lanes(jnp.tile(w0s.T, (1, len(step_sizes))))
+    data = _Points.of(z, p, n_points)
 
-    def step(u: Array) -> Array:
-        return u + eta * _force(u, z, p, n_points)
+    def step(u: Any) -> Any:
+        return _moved(u, eta, data)
 
     u0 = lax.fori_loop(0, n_transient, lambda _, u: step(u), u0)
     kept = lax.scan(lambda u, _: (step(u), u), u0, length=n_keep)[1]
-    return jnp.moveaxis(kept, 1, -1)
+    return jnp.stack(kept, axis=-1) if isinstance(kept, tuple) else jnp.moveaxis(kept, 1, -1)
 
 
 def bifurcation_diagram(
@@ -184,36 +263,57 @@ def _settled(
 ) -> Array:
     """The label of every lane of u, shape (d, lanes), see `basins`; known = w*, 2 / lambda."""
     n_points, n_transient = counts
+    data = _Points.of(z, p, n_points)
 
-    def step(u: Array) -> Array:
-        return u + eta * _force(u, z, p, n_points)
+    def step(u: Any) -> Any:
+        return _moved(u, eta, data)
 
-    u = lax.fori_loop(0, n_transient, lambda _, u: step(u), u)
-    tail = lax.scan(lambda u, _: (step(u), u), u, length=3 * max_period)[1]
+    moved = lax.fori_loop(0, n_transient, lambda _, u: step(u), _lanes(u))
+    kept = lax.scan(lambda u, _: (step(u), u), moved, length=3 * max_period)[1]
+    tail = jnp.stack(kept, axis=1) if isinstance(kept, tuple) else kept
     target, critical = known[:-1, None], known[-1]
     scale = 1 / jnp.max(jnp.abs(z))
     eps = np.finfo(u.dtype).eps
-    noise = eps**0.75 * jnp.max(jnp.abs(tail), axis=(0, 1))
+    # Reductions over time are slow; what follows goes through it step after step, for all lanes.
+    high = lax.fori_loop(1, len(tail), lambda t, x: jnp.maximum(x, tail[t]), tail[0])
+    low = lax.fori_loop(1, len(tail), lambda t, x: jnp.minimum(x, tail[t]), tail[0])
+    noise = eps**0.75 * jnp.max(jnp.maximum(jnp.abs(high), jnp.abs(low)), axis=0)
 
-    def widest(points: Array) -> tuple[Array, Array]:  # in the first max_period steps, and the next
-        halves = jnp.sqrt(jnp.sum(points**2, axis=1)).reshape(2, max_period, -1)
-        early, late = jnp.max(halves, axis=1)
-        return early, late
+    def length(x: Array) -> Array:
+        return jnp.abs(x[0]) if len(x) == 1 else jnp.sqrt(jnp.sum(x**2, axis=0))
 
-    def returns(k: Array) -> tuple[Array, Array]:
-        later = lax.dynamic_slice_in_dim(tail, k, 2 * max_period)
-        return widest(later - tail[: 2 * max_period])
+    size = scale + length(high - low)
 
-    early, late = lax.map(returns, jnp.arange(1, max_period + 1))
-    to_come = jnp.where(late < early, max_period * late / (1 - late / early), jnp.inf)
-    to_come = jnp.where(late <= noise, noise, to_come)  # how far the orbit still moves
-    size = scale + jnp.sqrt(jnp.sum(jnp.ptp(tail, axis=0) ** 2, axis=0))
-    apart = lax.cummin(jnp.concatenate([jnp.full_like(late[:1], jnp.inf), late[:-1]]))
-    found = (to_come <= jnp.maximum(1e-3 * size, noise)) & (apart > 10 * to_come)
-    period = jnp.where(found.any(axis=0), 1 + jnp.argmax(found, axis=0), 0)
-    before, distance = widest(tail[-2 * max_period :] - target)
+    def widest(far: Callable[[Array], Array]) -> tuple[Array, Array]:
+        """The greatest far(t) of the first max_period steps, and of the next."""
+
+        def add(block: Array, greatest: tuple[Array, Array]) -> tuple[Array, Array]:
+            early, late = greatest
+            for i in range(4):
+                t = jnp.minimum(4 * block + i, max_period - 1)
+                early, late = jnp.maximum(early, far(t)), jnp.maximum(late, far(t + max_period))
+            return early, late
+
+        zero = jnp.zeros_like(eta)
+        found: tuple[Array, Array] = lax.fori_loop(0, (max_period + 3) // 4, add, (zero, zero))
+        return found
+
+    def look(k: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        period, apart, still = state
+        early, late = widest(lambda t: length(tail[t + k] - tail[t]))
+        to_come = jnp.where(late < early, max_period * late / (1 - late / early), jnp.inf)
+        to_come = jnp.where(late <= noise, noise, to_come)  # how far the orbit still moves
+        # In float32 rounding errors can close a cycle of their own round a shorter one.
+        found = (to_come <= jnp.maximum(1e-3 * size, noise)) & (apart > 10 * to_come)
+        found &= apart > 100 * noise
+        period = jnp.where(found & (period == 0), k, period)
+        return period, jnp.minimum(apart, late), still | ((k == 1) & (late <= noise))
+
+    unknown = jnp.zeros(eta.shape, jnp.int32), jnp.full_like(eta, jnp.inf), eta < 0
+    period, _, still = lax.fori_loop(1, max_period + 1, look, unknown)
+    before, distance = widest(lambda t: length(tail[t + max_period] - target))
     drawn = (eta < critical) & ((distance < before) | (distance <= eps**0.5 * scale))
-    drawn |= late[0] <= noise  # such as from a start on the stable manifold of an unstable w*
+    drawn |= still  # such as from a start on the stable manifold of an unstable w*
     at_minimizer = (distance <= 1e-3 * scale) & drawn
     return jnp.where(at_minimizer, 1, jnp.where(period == 1, 0, period))
 
@@ -273,33 +373,54 @@ def basins(
 
 
 @jax.jit
-def _lyapunov(
-    w0: Array, z: Array, p: Array, step_size: Array, n_transient: Array, n_steps: Array
-) -> Array:
+def _lyapunov(w0: Array, z: Array, p: Array, step_size: Array, counts: Array) -> Array:
+    """z (n, d), padded; w0 (d,); counts: rows in use, steps forgotten, steps averaged over."""
+    n_points, n_transient, n_steps = counts
+    data = _Points.of(z, p, n_points)
     tiny = np.finfo(w0.dtype).tiny
+    first = jnp.cos(jnp.arange(w0.size, dtype=w0.dtype))
+    first = _lanes(first / jnp.sqrt(jnp.sum(first**2)))
 
-    def step(w: Array, tangent: Array) -> tuple[Array, Array, Array]:
-        m = logistic.margins(w, z)
-        curvature = p * jax.nn.sigmoid(m) * jax.nn.sigmoid(-m)
-        bent = jnp.matmul(curvature * logistic.margins(tangent, z), z, precision="highest")
-        tangent = tangent - step_size * bent
-        size = jnp.maximum(jnp.sqrt(jnp.sum(tangent**2)), tiny)
-        unit = jnp.where(size > tiny, tangent / size, first)
-        return w - step_size * logistic.slope(w, z, p), unit, jnp.log(size)
+    def turn(w: Any, tangent: Any) -> tuple[Any, Any]:
+        """Minus the gradient at w, and the Hessian there times the tangent."""
+        if isinstance(w, Array):
+            m = logistic.margins(w, z)
+            curvature = p * jax.nn.sigmoid(m) * jax.nn.sigmoid(-m)
+            bent = jnp.matmul(curvature * logistic.margins(tangent, z), z, precision="highest")
+            return -logistic.slope(w, z, p), bent
 
-    first = jnp.cos(jnp.arange(w0.size, dtype=w0.dtype)).reshape(w0.shape)
-    first = first / jnp.sqrt(jnp.sum(first**2))
-    settled = lax.fori_loop(0, n_transient, lambda _, s: step(*s)[:2], (w0, first))
+        def term(i: Array) -> Sequence[Array]:
+            low = _fall(data, i, w)
+            bend = (low - low * low) * _dot(z[i], tangent)
+            return [data.pulls[i, j] * x for x in (low, bend) for j in range(len(w))]
 
-    def add(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        w, tangent, total, lost = state  # summed with compensation, or float32 drifts
-        w, tangent, growth = step(w, tangent)
-        new = total + (growth - lost)
-        return w, tangent, new, (new - total) - (growth - lost)
+        found = _summed(term, 2 * tuple(jnp.zeros_like(x) for x in w), data)
+        return found[: len(w)], found[len(w) :]
+
+    def step(w: Any, tangent: Any) -> tuple[Any, Any, Array]:
+        force, bent = turn(w, tangent)
+        w = jax.tree.map(lambda x, f: x + step_size * f, w, force)
+        moved = jax.tree.map(lambda x, b: x - step_size * b, tangent, bent)
+        if w0.size == 1:  # the tangent stays 1
+            return w, tangent, jnp.maximum(jnp.abs(moved[0]), tiny)
+        size = jnp.maximum(jnp.sqrt(sum(x**2 for x in moved)), tiny)
+        unit = jax.tree.map(lambda x, start: jnp.where(size > tiny, x / size, start), moved, first)
+        return w, unit, size
+
+    settled = lax.fori_loop(0, n_transient, lambda _, s: step(*s)[:2], (_lanes(w0), first))
+
+    def add(_: Array, state: tuple[Any, ...]) -> tuple[Any, ...]:
+        w, tangent, product, total, lost = state  # compensated, or the total drifts in float32
+        w, tangent, size = step(w, tangent)
+        product, power = _scaled(product * size)
+        new = total + (power - lost)
+        return w, tangent, product, new, (new - total) - (power - lost)
 
     zero = jnp.zeros_like(step_size)
-    total: Array = lax.fori_loop(0, n_steps, add, (*settled, zero, zero))[2]
-    return total / n_steps
+    start = (*settled, jnp.ones_like(step_size), zero, zero)
+    _, _, product, total, _ = lax.fori_loop(0, n_steps, add, start)
+    exponent: Array = (LOG2 * total + jnp.log(product)) / n_steps
+    return exponent
 
 
 def lyapunov_exponent(
@@ -336,10 +457,12 @@ def lyapunov_exponent(
     points, p = arguments.data(z, weights)
     start = arguments.start("w0", w0, points)
     dtype = arguments.precision(w0, z)
-    w = jnp.asarray(start, dtype)
+    w = jnp.asarray(start, dtype).reshape(-1)
     eta = jnp.asarray(arguments.step_size("step_size", step_size), dtype)
-    counts = jnp.asarray([n_transient, n_steps], jnp.int32)
-    exponent: Array = _lyapunov(w, *_padded(points, p, dtype), eta, *counts)
+    points, p, n_points = _merged(points, p)
+    points, p = _padded(points.reshape(len(points), -1), p, dtype)
+    counts = jnp.asarray([n_points, n_transient, n_steps], jnp.int32)
+    exponent: Array = _lyapunov(w, points, p, eta, counts)
     return exponent
 
 

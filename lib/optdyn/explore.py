@@ -1,86 +1,56 @@
 """Figures that a reader moves: one JAX function, its controls, one chart.
 
-A page has no kernel, so the function is evaluated at every position of its controls when the book
-is made, as one jitted call, and the page's script replays that table. A live kernel evaluates the
-same function at the sliders' values (``Figure.widget``). The script (``explore.js``) does not know
-where its numbers come from: a table today.
+A page has no kernel. Where the function can be translated (:mod:`optdyn.javascript`), the page's
+script computes it anew at each move; else it is evaluated at every position of its controls when
+the book is made, and the script replays that table. A live kernel evaluates the same function at
+the sliders' values (``Figure.widget``). The script (``explore.js``) draws either alike.
 """
 
 from __future__ import annotations
 
-import inspect
+import gzip
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optdyn.charts import (
-    Figure,
-    Tables,
-    class_image,
-    columns_of,
-    moving_axes,
-    pack,
-    specification,
-    with_rows,
+from optdyn.charts import Figure, Tables, columns_of, moving_axes, pack, specification, with_rows
+from optdyn.controls import (
+    Choice,
+    Control,
+    Points,
+    Seed,
+    Slider,
+    argument,
+    check_controls,
+    checked_value,
+    described,
+    name_of,
+    settled,
+    shown,
+    values_of,
+    wanted_by,
+    widget_of,
 )
+from optdyn.rasters import Cloud, Form, Raster, form_of, paint, painted, pixels_of
 
-__all__ = ["Choice", "Raster", "Seed", "Slider", "explore"]
+__all__ = ["Choice", "Cloud", "Points", "Raster", "Seed", "Slider", "explore"]
 
 TABLE_LIMIT = 300_000  # bytes of a figure's table in its page
+ROWS_LIMIT = 2_000  # rows of one table that Vega draws while a slider moves
+PROGRAM_LIMIT = 10_000  # bytes of a figure's programs, compressed
+
+LOG = logging.getLogger("optdyn.explore")
+LOG.addHandler(logging.NullHandler())  # without one, warnings would go to a cell's stderr
 
 
-class Slider(NamedTuple):
-    """A number between ``low`` and ``high``; ``positions`` of them in a page, evenly spaced.
-
-    ``log`` spaces them evenly in the logarithm. ``label`` and ``unit`` are what the reader sees.
-    """
-
-    name: str
-    low: float
-    high: float
-    value: float
-    log: bool = False
-    label: str = ""
-    unit: str = ""
-    positions: int = 61
-
-
-class Choice(NamedTuple):
-    """One of several named options; the function gets its index, traced."""
-
-    name: str
-    options: tuple[str, ...]
-    value: int = 0
-    label: str = ""
-
-
-class Seed(NamedTuple):
-    """A JAX key; ``positions`` of them in a page."""
-
-    name: str = "key"
-    value: int = 0
-    label: str = "random seed"
-    positions: int = 8
-
-
-Control = Slider | Choice | Seed
-
-
-class Raster(NamedTuple):
-    """A table drawn as a picture: one column of ``height * width`` classes, the lowest row first.
-
-    ``colours`` are those of :func:`optdyn.charts.class_image`, one a class. The chart gets a table
-    of one row with the column ``url``: draw it with :func:`optdyn.charts.picture`.
-    """
-
-    width: int
-    height: int
-    colours: tuple[str, ...]
+class _TooLargeError(ValueError):
+    """A table of more rows than Vega draws while a slider moves, or a program past its limit."""
 
 
 def explore(
@@ -89,26 +59,40 @@ def explore(
     chart: Any,
     *,
     description: str,
-    presets: Mapping[str, Mapping[str, float]] | Sequence[Any] = (),
-    raster: Mapping[str, Raster] | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | Sequence[Any] = (),
+    prepare: Callable[..., Any] | None = None,
+    raster: Mapping[str, Form] | None = None,
     mode: str = "auto",
+    tolerance: Any = 1e-9,
 ) -> Figure:
     """A figure whose controls move the arguments of a JAX function.
 
     Arguments:
         fn: ``fn(**values) -> {table: {column: 1-D array}}``, traceable; a slider's value comes as a
-            scalar, a choice's as an index, a seed's as a key. Its name is the figure's address.
-        controls: :class:`Slider`, :class:`Choice`, :class:`Seed`, one for each argument of ``fn``.
+            scalar, a choice's as an index, a seed's as a key, points as one array or a tuple of
+            two. Its name is the figure's address.
+        controls: :class:`Slider`, :class:`Choice`, :class:`Seed`, :class:`Points`, one for each
+            argument of ``fn`` and of ``prepare``.
         chart: an Altair chart over ``alt.NamedData(table)``.
         description: what a reader who cannot see the figure should know; required.
         presets: ``{label: {control: value}}``, buttons that the text refers to.
-        raster: ``{table: Raster}``, the tables that are pictures.
-        mode: ``"table"``, or ``"auto"``, which is the table as yet.
+        prepare: ``prepare(**values of some controls) -> arrays``, which ``fn`` is handed as its
+            argument ``prepared``; computed anew only when one of its controls moves: noise.
+        raster: ``{table: Raster or Cloud}``, the tables that are pictures.
+        mode: ``"compute"``: in the page; ``"table"``: before; ``"auto"``: in the page where ``fn``
+            can be translated, its program and its tables are short enough; else the table, and the
+            reason is logged.
+        tolerance: how close the page's numbers must be to JAX's, relative to each column's largest
+            magnitude; ``"quantiles"`` for what is chaotic: the column's quantiles, to 1e-2 of its
+            range; or ``{table: tolerance}``.
     Returns:
         A :class:`~optdyn.charts.Figure`; its ``widget()`` is for a live kernel.
     Raises:
-        ValueError: controls that do not fit ``fn``; a value or preset that is no position; a table
-            past 300 kB: the number of positions is the product over all controls that change it.
+        ValueError: controls that do not fit ``fn``; a value or preset that is no position; complex
+            columns; points that no page computes; with ``mode="compute"`` more than 2,000 rows of
+            a table, or programs past 10 kB compressed; a table past 300 kB: its positions are the
+            product over all controls.
+        NotImplementedError: ``mode="compute"`` and a function that cannot be translated.
 
     >>> import altair as alt
     >>> def line(slope):
@@ -119,196 +103,258 @@ def explore(
     ...         description="A line that a slider tilts.").name
     'line'
     """
-    if mode not in ("auto", "table"):
-        raise ValueError(f"mode must be 'auto' or 'table'; got {mode!r}. Leave it out.")
-    _check_controls(fn, controls)
+    if mode not in ("auto", "compute", "table"):
+        raise ValueError(f"mode must be 'auto', 'compute' or 'table'; got {mode!r}. Leave it out.")
+    check_controls(fn, controls, prepare)
+    _check_tolerance(tolerance)
+    presets = _labelled(presets, controls)
+    computing = mode != "table"
+    given, named = controls, presets
+    controls, presets = _settled(given, named, computing)
+    _check_values(controls, presets)
+    raster = dict(raster or {})
+    run = _runner(fn, controls, prepare)
+    raw = run({control.name: control.value for control in controls})
+    for table, columns in raw.items():
+        if bad := [name for name, array in columns.items() if np.iscomplexobj(array)]:
+            raise ValueError(
+                f"the columns {bad} of table {table!r} are complex; a chart draws real numbers. "
+                "Return their real and imaginary parts, or their magnitudes."
+            )
+    name = name_of(fn).strip("_").replace("_", "-")
+    reason = "mode is 'table'"
+    program: dict[str, Any] | None = None
+    if computing:
+        from optdyn.javascript import Untranslatable
+
+        try:
+            _check_rows(raw, raster)
+            program = _checked(_program(fn, prepare, controls))
+        except (Untranslatable, _TooLargeError) as error:
+            if mode == "compute":
+                raise
+            reason = str(error)
+            LOG.warning("%s replays a table: %s", name, reason.replace("\n", " "))
+            controls, presets = _settled(given, named, False)
+            _check_values(controls, presets)
+    if program is None and (drawn := [c.name for c in controls if isinstance(c, Points)]):
+        raise ValueError(
+            f"the points {drawn} can be dragged only where the page computes, and {name} does not: "
+            f"{reason}"
+        )
+    first = painted(raw, raster, chart)
+    spec = specification(chart, first, description)
+
+    def page() -> dict[str, Any]:
+        data: dict[str, Any] = {
+            "controls": [described(control) for control in controls],
+            "presets": _buttons(controls, presets),
+        }
+        if program is not None:
+            forms = {t: form_of(t, form, spec) for t, form in raster.items()}
+            return data | {"program": program, "raster": forms}
+        packed = _packed(fn, _grid(fn, prepare, controls), controls, raster, chart, reason)
+        return data | {"tables": packed} | ({"because": reason} if computing else {})
+
+    def live() -> Any:
+        def evaluate(values: Mapping[str, Any]) -> Tables:
+            return painted(run(values), raster, chart)
+
+        return _widget(evaluate, controls, presets, spec)
+
+    def references(folder: Path) -> None:
+        from optdyn.references import write
+
+        if program is not None:
+            write(folder, name, controls, run, program, tolerance)
+
+    return Figure(name, spec, description, first, page, live, references)
+
+
+# --- checks --------------------------------------------------------------------------------------
+
+
+def _labelled(
+    presets: Mapping[str, Mapping[str, Any]] | Sequence[Any], controls: Sequence[Control]
+) -> dict[str, dict[str, Any]]:
     try:
-        presets = {str(label): dict(values) for label, values in dict(presets).items()}
+        made = {str(label): dict(values) for label, values in dict(presets).items()}
     except (TypeError, ValueError):
         raise TypeError(
             f"presets must be {{label: {{control: value}}}}; got {str(presets)[:60]!r}. Name each "
             "button and the values it sets."
         ) from None
-    start = {control.name: control.value for control in controls}
-    for label, values in presets.items():
-        if unknown := sorted(set(values) - set(start)):
+    names = {control.name for control in controls}
+    for label, values in made.items():
+        if unknown := sorted(set(values) - names):
             raise ValueError(
-                f"preset {label!r} sets {unknown}; the controls are {sorted(start)}. "
+                f"preset {label!r} sets {unknown}; the controls are {sorted(names)}. "
                 "Rename it, or add the control."
             )
+    return made
+
+
+def _settled(
+    controls: Sequence[Control], presets: Mapping[str, Mapping[str, Any]], computing: bool
+) -> tuple[list[Control], dict[str, dict[str, Any]]]:
+    """Controls with their positions, and presets, both with the numbers that the page shows."""
+    if not computing:
+        named = {label: dict(values) for label, values in presets.items()}
+        return [settled(control, False) for control in controls], named
+    by_name = {control.name: control for control in controls}
+    named = {
+        label: {name: shown(by_name[name], value) for name, value in values.items()}
+        for label, values in presets.items()
+    }
+    made: list[Control] = []
+    for control in controls:
+        if isinstance(control, Slider):
+            control = control._replace(value=shown(control, control.value))
+        wanted = [v[control.name] for v in named.values() if control.name in v]
+        made.append(settled(control, True, [control.value, *wanted]))
+    return made, named
+
+
+def _check_values(controls: Sequence[Control], presets: Mapping[str, Mapping[str, Any]]) -> None:
+    start = {control.name: control.value for control in controls}
     for label, values in {"value": start, **presets}.items():
         for control in controls:
             if control.name in values:
-                _position(control, values[control.name], label)
-    raster = dict(raster or {})
-    jitted = jax.jit(fn)
-
-    def evaluate(values: Mapping[str, float]) -> Tables:
-        tables = jitted(**{c.name: _argument(c, values[c.name]) for c in controls})
-        return _painted(columns_of(tables), raster)
-
-    first = evaluate(start)
-    spec = specification(chart, first, description)
-    name = _name(fn).strip("_").replace("_", "-")
-
-    def page() -> tuple[list[Any], list[Any], dict[str, Any]]:
-        return _page(fn, controls, presets, raster)
-
-    def live() -> Any:
-        return _widget(evaluate, controls, presets, spec)
-
-    return Figure(name, spec, description, first, page, live)
+                checked_value(control, values[control.name], label)
 
 
-# --- controls ------------------------------------------------------------------------------------
-
-
-def values_of(control: Control) -> np.ndarray:
-    """All positions of a control, in order."""
-    if isinstance(control, Slider):
-        if control.log:
-            return np.geomspace(control.low, control.high, control.positions)
-        return np.round(np.linspace(control.low, control.high, control.positions), 12)
-    return np.arange(len(control.options) if isinstance(control, Choice) else control.positions)
-
-
-def texts_of(control: Control) -> list[str]:
-    """What a reader sees at each position: as many digits as tell neighbours apart."""
-    if isinstance(control, Choice):
-        return list(control.options)
-    values = values_of(control)
-    if isinstance(control, Seed) or len(values) == 1:
-        return [f"{value:g}" for value in values]
-    if control.log:
-        digits = max(2, 1 + math.ceil(-math.log10(values[1] / values[0] - 1)))
-        rounded = [float(f"{value:.{digits}g}") for value in values]
-        return [
-            np.format_float_positional(v, trim="-") if 1e-4 <= v < 1e6 else f"{v:g}"
-            for v in rounded
-        ]
-    step = values[1] - values[0]
-    decimals = next((d for d in range(7) if abs(round(step, d) - step) < 1e-9 * step), 4)
-    return [f"{value:.{decimals}f}" for value in values]
-
-
-def _check_controls(fn: Callable[..., Any], controls: Sequence[Control]) -> None:
-    if not callable(fn):
-        raise TypeError(f"fn must be a function; got {fn!r}. Pass it without calling it.")
-    if not isinstance(controls, Sequence) or not all(isinstance(c, Control) for c in controls):
-        raise TypeError(
-            f"controls must be a list of Slider, Choice and Seed; got {controls!r}. "
-            "Make a control for each argument of fn."
-        )
-    names = [control.name for control in controls]
-    bound = getattr(fn, "keywords", {})  # of a functools.partial
-    wanted = [name for name in inspect.signature(fn).parameters if name not in bound]
-    if sorted(names) != sorted(wanted):
+def _check_tolerance(tolerance: Any) -> None:
+    for one in tolerance.values() if isinstance(tolerance, Mapping) else [tolerance]:
+        if one == "quantiles" or (isinstance(one, int | float) and 0 < one < math.inf):
+            continue
         raise ValueError(
-            f"controls are named {names}; {_name(fn)} takes {wanted}. "
-            "Give each argument one control, or bind the others beforehand."
+            f"tolerance must be a positive number, 'quantiles', or {{table: one of these}}; got "
+            f"{tolerance!r}. Leave it out for 1e-9."
         )
-    for control in controls:
-        if isinstance(control, Slider):
-            if not all(isinstance(end, Real) for end in (control.low, control.high)):
-                raise TypeError(
-                    f"slider {control.name!r} runs from {control.low!r} to {control.high!r}; its "
-                    "ends must be numbers."
-                )
-            if not isinstance(control.positions, int) or control.positions < 2:
-                raise TypeError(
-                    f"slider {control.name!r} has positions={control.positions!r}; give it a whole "
-                    "number of them, 2 or more."
-                )
-            if not (math.isfinite(control.low) and control.low < control.high < math.inf):
-                raise ValueError(
-                    f"slider {control.name!r} runs from {control.low} to {control.high}; it needs "
-                    "finite ends, the lower one first."
-                )
-            if control.log and control.low <= 0:
-                raise ValueError(
-                    f"slider {control.name!r} is logarithmic and starts at {control.low}; it must "
-                    "start above zero. Raise low, or drop log=True."
-                )
-        if len(values_of(control)) < 2:
-            raise ValueError(
-                f"control {control.name!r} has fewer than two positions; a reader could not move "
-                "it. Give it more, or bind its value beforehand."
+
+
+def _check_rows(tables: Tables, raster: Mapping[str, Form]) -> None:
+    for table, columns in tables.items():
+        rows = len(next(iter(columns.values())))
+        if rows > ROWS_LIMIT and table not in raster:
+            raise _TooLargeError(
+                f"table {table!r} has {rows} rows; at most {ROWS_LIMIT} are drawn while a slider "
+                "moves. Return fewer, or draw it as a picture: raster={table: Cloud(...)}."
             )
 
 
-def _name(fn: Any) -> str:
-    """The name of a function, or of the one that functools.partial holds."""
-    return str(getattr(getattr(fn, "func", fn), "__name__", "figure"))
-
-
-def _position(control: Control, value: float, where: str) -> int:
-    """The index of ``value`` among a control's positions; refused where it is none of them."""
-    if not isinstance(value, Real):
-        raise TypeError(f"{where} puts {control.name!r} at {value!r}; it must be a number.")
-    values = values_of(control)
-    index = int(np.argmin(np.abs(values - value)))
-    if not np.isclose(values[index], value, rtol=1e-9, atol=1e-12):
-        raise ValueError(
-            f"{where} puts {control.name!r} at {value}, which is none of its {len(values)} "
-            f"positions; the nearest is {values[index]:.6g}. Use that, or change low, high or "
-            "positions so that they meet it."
+def _checked(program: dict[str, Any]) -> dict[str, Any]:
+    """A program that is not too large for a page."""
+    text = program["compute"] + (program["prepare"] or "")
+    size = len(gzip.compress(text.encode(), 9))
+    if size > PROGRAM_LIMIT:
+        raise _TooLargeError(
+            f"its program takes {size / 1000:.1f} kB compressed; at most "
+            f"{PROGRAM_LIMIT // 1000} kB go into a page. Arrays that the function closes over are "
+            "written out: compute them in prepare, or make them smaller."
         )
-    return index
+    return program
 
 
-def _argument(control: Control, value: float) -> Any:
-    """What the function is given at a control's value."""
-    if isinstance(control, Seed):
-        return jax.random.key(value)
-    return jnp.asarray(value, dtype=None if isinstance(control, Choice) else float)
+# --- the function --------------------------------------------------------------------------------
 
 
-# --- pictures ------------------------------------------------------------------------------------
+def _runner(
+    fn: Callable[..., Tables], controls: Sequence[Control], prepare: Callable[..., Any] | None
+) -> Callable[[Mapping[str, Any]], dict[str, dict[str, np.ndarray]]]:
+    """The jitted function of the controls' values; what was prepared is kept for the next call."""
+    jitted = jax.jit(fn)
+    prepares = jax.jit(prepare) if prepare is not None else None
+    own, first = set(wanted_by(fn)), set(wanted_by(prepare))
+    kept: dict[str, Any] = {}
+
+    def run(values: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray]]:
+        given = {c.name: argument(c, values[c.name]) for c in controls}
+        more = {}
+        if prepares is not None:
+            known = [values[name] for name in sorted(first)]
+            if kept.get("known") != known:
+                kept["prepared"] = prepares(**{name: given[name] for name in first})
+                kept["known"] = known
+            more["prepared"] = kept["prepared"]
+        return columns_of(jitted(**{n: given[n] for n in given if n in own}, **more))
+
+    return run
 
 
-def _painted(tables: Tables, raster: Mapping[str, Raster]) -> dict[str, Any]:
-    """The tables, those of ``raster`` replaced by their picture."""
-    painted: dict[str, Any] = dict(tables)
-    for name, form in raster.items():
-        painted[name] = {"url": np.array([_paint(name, _pixels(name, tables, form), form)])}
-    return painted
+def _program(
+    fn: Callable[..., Tables], prepare: Callable[..., Any] | None, controls: Sequence[Control]
+) -> dict[str, Any]:
+    """The function in JavaScript, as the page's script reads it; all of prepare's leaves arrays."""
+    from optdyn.javascript import translate
 
+    example = {c.name: argument(c, c.value) for c in controls}
+    own = [name for name in wanted_by(fn) if name in example]
+    first = wanted_by(prepare)
 
-def _pixels(name: str, tables: Tables, form: Raster) -> np.ndarray:
-    """The one column of a table that is a picture, of ``height * width`` values."""
-    columns = list(tables.get(name, {}).values())
-    if len(columns) != 1 or np.shape(columns[0])[-1] != form.width * form.height:
-        shapes = {column: np.shape(array) for column, array in tables.get(name, {}).items()}
+    def leaves_of(names: Sequence[str]) -> list[str]:
+        return [name for name in names for _ in jax.tree.leaves(example[name])]
+
+    shapes, tree = jax.tree.flatten(
+        jax.eval_shape(prepare, **{n: example[n] for n in first}) if prepare is not None else {}
+    )
+    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in shapes):
         raise ValueError(
-            f"raster: table {name!r} has columns of the shapes {shapes}, one column of "
-            f"{form.height} x {form.width} values is needed; return the flattened picture."
+            "prepare returns random keys; return the numbers that are drawn from them."
         )
-    return np.asarray(columns[0])
 
+    def flat_prepare(*values: Any) -> list[Any]:
+        made = prepare(**dict(zip(first, values, strict=True)))  # type: ignore[misc]
+        return [jnp.atleast_1d(leaf) for leaf in jax.tree.leaves(made)]
 
-def _paint(name: str, pixels: np.ndarray, form: Raster) -> str:
-    try:
-        return class_image(pixels.reshape(form.height, form.width), form.colours)
-    except ValueError as error:
-        raise ValueError(f"raster: table {name!r}: {error}") from None
+    def tables(*values: Any) -> Tables:
+        more = {}
+        if prepare is not None:
+            *values, flat = values  # type: ignore[assignment]
+            shaped = [jnp.reshape(a, s.shape) for a, s in zip(flat, shapes, strict=True)]
+            more["prepared"] = jax.tree.unflatten(tree, shaped)
+        return fn(**dict(zip(own, values, strict=True)), **more)
+
+    flat = [jnp.zeros(s.shape or (1,), s.dtype) for s in shapes]
+    values = [example[n] for n in own] + ([flat] if prepare is not None else [])
+    results = [
+        [table, column]
+        for table, columns in sorted(jax.eval_shape(tables, *values).items())
+        for column in sorted(columns)
+    ]
+    compute = translate(lambda *v: [t[a][b] for t in [tables(*v)] for a, b in results], *values)
+    return {
+        "compute": compute.source,
+        "prepare": translate(flat_prepare, *(example[n] for n in first)).source
+        if prepare
+        else None,
+        "arguments": leaves_of(own) + ["prepared"] * len(flat),
+        "prepares": leaves_of(first),
+        "results": results,
+        "float": str(jnp.asarray(0.0).dtype),  # of sliders and points
+    }
 
 
 # --- the page's table ----------------------------------------------------------------------------
 
 
-def _page(
+def _packed(
     fn: Callable[..., Tables],
+    tables: Tables,
     controls: Sequence[Control],
-    presets: Mapping[str, Any],
-    raster: Mapping[str, Raster],
-) -> tuple[list[Any], list[Any], dict[str, Any]]:
-    """What the page's script is given: controls, presets, and the function's values packed."""
-    values = dict(_grid(fn, controls))
+    raster: Mapping[str, Form],
+    chart: Any,
+    reason: str,
+) -> dict[str, Any]:
+    """The function's values at all positions, packed."""
+    values = dict(tables)
     pictures = {}
-    for table, form in raster.items():
-        axes, pixels = moving_axes(_pixels(table, values, form), len(controls))
+    made = {t: moving_axes(pixels_of(t, values, form), len(controls)) for t, form in raster.items()}
+    for table, (axes, pixels) in made.items():
         del values[table]
-        urls = [_paint(table, p, form) for p in pixels.reshape(-1, form.width * form.height)]
+        urls = [
+            paint(table, one, raster[table], chart) for one in pixels.reshape(-1, pixels.shape[-1])
+        ]
         pictures[table] = {"url": {"axes": axes, "texts": urls}}
     packed = pack(values, [len(values_of(control)) for control in controls]) | pictures
     size = sum(
@@ -319,40 +365,34 @@ def _page(
     if size > TABLE_LIMIT:
         counts = " x ".join(f"{len(values_of(c))} {c.name}" for c in controls)
         raise ValueError(
-            f"the table of {_name(fn)} takes {size / 1000:.0f} kB for {counts} positions; at "
-            f"most {TABLE_LIMIT / 1000:.0f} kB go into a page. A figure that needs more has to "
-            "compute in the page; as yet, use fewer positions or shorter columns."
+            f"the table of {name_of(fn)} takes {size / 1000:.0f} kB for {counts} positions; at "
+            f"most {TABLE_LIMIT / 1000:.0f} kB go into a page. Use fewer positions or shorter "
+            f"columns, or let the page compute; it does not, because: {reason}"
         )
-    described = [
-        {
-            "name": control.name,
-            "kind": type(control).__name__.lower(),
-            "label": control.label or control.name.replace("_", " "),
-            "unit": getattr(control, "unit", ""),
-            "texts": texts_of(control),
-            "start": _position(control, control.value, "value"),
-        }
-        for control in controls
-    ]
-    by_name = {control.name: control for control in controls}
-    buttons = [
-        {"label": label, "at": {n: _position(by_name[n], v, label) for n, v in values.items()}}
-        for label, values in presets.items()
-    ]
-    return described, buttons, packed
+    return packed
 
 
-def _grid(fn: Callable[..., Tables], controls: Sequence[Control]) -> Tables:
+def _grid(
+    fn: Callable[..., Tables],
+    prepare: Callable[..., Any] | None,
+    controls: Sequence[Control],
+) -> Tables:
     """``fn`` at every combination of positions: one jitted call, columns ``(*counts, n)``."""
     mesh = np.meshgrid(*(values_of(c) for c in controls), indexing="ij")
     flat = {c.name: values.ravel() for c, values in zip(controls, mesh, strict=True)}
     arguments = {
         c.name: jax.vmap(jax.random.key)(flat[c.name])
         if isinstance(c, Seed)
-        else _argument(c, flat[c.name])
+        else argument(c, flat[c.name])
         for c in controls
     }
-    tables = jax.jit(jax.vmap(lambda values: fn(**values)))(arguments)
+    own, first = wanted_by(fn), wanted_by(prepare)
+
+    def at(values: Mapping[str, Any]) -> Tables:
+        more = {"prepared": prepare(**{n: values[n] for n in first})} if prepare else {}
+        return fn(**{n: values[n] for n in own if n in values}, **more)
+
+    tables = jax.jit(jax.vmap(at))(arguments)
     shape = mesh[0].shape
     return {
         table: {name: np.reshape(array, (*shape, -1)) for name, array in columns.items()}
@@ -360,13 +400,26 @@ def _grid(fn: Callable[..., Tables], controls: Sequence[Control]) -> Tables:
     }
 
 
+def _buttons(
+    controls: Sequence[Control], presets: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    by_name = {control.name: control for control in controls}
+    return [
+        {
+            "label": label,
+            "at": {n: checked_value(by_name[n], v, label) for n, v in values.items()},
+        }
+        for label, values in presets.items()
+    ]
+
+
 # --- the live kernel -----------------------------------------------------------------------------
 
 
 def _widget(
-    evaluate: Callable[[Mapping[str, float]], Tables],
+    evaluate: Callable[[Mapping[str, Any]], Tables],
     controls: Sequence[Control],
-    presets: Mapping[str, Mapping[str, float]],
+    presets: Mapping[str, Mapping[str, Any]],
     spec: Mapping[str, Any],
 ) -> Any:
     """Sliders and presets over a chart that the kernel computes anew at each move."""
@@ -374,52 +427,29 @@ def _widget(
     import ipywidgets
     from IPython.display import display
 
-    inputs = {control.name: _input(control) for control in controls}
+    inputs = {control.name: widget_of(control) for control in controls}
     out = ipywidgets.Output()
 
     def draw(_: Any = None) -> None:
-        tables = evaluate({name: widget.value for name, widget in inputs.items()})
+        tables = evaluate({name: read() for name, (_, read, _) in inputs.items()})
         with out:
             out.clear_output(wait=True)
             display(alt.Chart.from_dict(with_rows(spec, tables)))
 
-    def button(label: str, values: Mapping[str, float]) -> Any:
+    def button(label: str, values: Mapping[str, Any]) -> Any:
         made = ipywidgets.Button(description=label, layout={"width": "auto"})
 
         def press(_: Any) -> None:
             for name, value in values.items():
-                inputs[name].value = value
+                inputs[name][2](value)
 
         made.on_click(press)
         return made
 
     start = {control.name: control.value for control in controls}
     buttons = [button(label, values) for label, values in {**presets, "Reset": start}.items()]
-    for widget in inputs.values():
+    for widget, _, _ in inputs.values():
         widget.observe(draw, "value")
     draw()
-    return ipywidgets.VBox([*inputs.values(), ipywidgets.HBox(buttons), out])
-
-
-def _input(control: Control) -> Any:
-    """The ipywidgets counterpart of a control; its ``value`` is what the function is given."""
-    import ipywidgets
-
-    wide = {"style": {"description_width": "initial"}, "layout": {"width": "min(32rem, 95%)"}}
-    label = control.label or control.name.replace("_", " ")
-    if isinstance(control, Choice):
-        options = [(text, index) for index, text in enumerate(control.options)]
-        return ipywidgets.Dropdown(options=options, value=control.value, description=label, **wide)
-    if isinstance(control, Seed):
-        return ipywidgets.BoundedIntText(
-            value=control.value, min=0, max=2**31 - 1, description=label, **wide
-        )
-    options = list(zip(texts_of(control), values_of(control).tolist(), strict=True))
-    index = _position(control, control.value, "value")
-    return ipywidgets.SelectionSlider(
-        options=options,
-        index=index,
-        description=f"{label} {control.unit}".strip(),
-        continuous_update=True,
-        **wide,
-    )
+    boxes = [widget for widget, _, _ in inputs.values()]
+    return ipywidgets.VBox([*boxes, ipywidgets.HBox(buttons), out])

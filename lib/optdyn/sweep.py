@@ -1,40 +1,40 @@
-"""A pure function at many points: in chunks, with a progress bar, a checkpoint, and resumption.
+"""A pure function at many points: on all devices, in chunks, with a checkpoint and resumption.
 
-`sweep` is `jax.vmap` for computations too large or too long for one call. One program is compiled
-for all chunks. The checkpoint is one file, replaced whole or not at all, so that a run may be
-killed at any moment; the same call then goes on from it, to bit-identical results.
+`sweep` is `jax.vmap` for computations too large or too long for one call or one device. The points
+are cut into blocks of a fixed number of lanes, and one program, compiled once, computes a block at
+a time on each device. Chunks, memory, devices and hosts change only how many blocks run at once, so
+the results are bit-identical however the sweep is cut, on the same kind of device with the same
+JAX. The checkpoint is one file, replaced whole or not at all: a run may be killed at any moment,
+and the same call then goes on from it, on whatever devices there are.
 """
 
-import errno
-import hashlib
 import inspect
-import json
+import math
 import os
-import re
-import secrets
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
 from jax.typing import ArrayLike
 
-from optdyn import arguments, charts
+from optdyn import arguments, charts, hosts
+from optdyn import checkpoint as files
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where a file in use cannot be removed anyway
-    fcntl = None  # type: ignore[assignment]
+Shape: Any = jax.ShapeDtypeStruct
 
-FORMAT = "optdyn.sweep 1"
 BAR_AFTER = 5.0  # seconds that a run takes before it shows a bar
 WRITE_EVERY = 1.0  # seconds from one write of the checkpoint to the next, and at least
 WRITE_TIMES = 20.0  # times as long as the last one took
+LOOK_EVERY = 2.0  # seconds of a chunk whose size is not given
+MEMORY = 2**30  # bytes of a chunk on a device, if it does not say what is free, and at most
+LANES = 256, 2**14  # of the default, the fewest (if there are as many points) and the most
 _clock = time.monotonic
 
 
@@ -63,15 +63,32 @@ def grid(**axes: ArrayLike) -> dict[str, Any]:
     return {name: axis[i] for (name, axis), i in zip(values.items(), places, strict=True)}
 
 
+class _Job(NamedTuple):
+    """What is to be computed: the same whatever computes it."""
+
+    block: Callable[..., list[Any]]  # of lanes points, their leaves, to the leaves of the results
+    data: tuple[Any, ...]  # the leaves of the points, NumPy arrays (n, ...)
+    results: list[Any]  # the shapes (lanes, ...) and types of the leaves of a block's results
+    lanes: int
+    n: int  # points
+
+    @property
+    def blocks(self) -> int:
+        return _up(self.n, self.lanes)
+
+
 def sweep(
     fn: Callable[..., Any],
     points: Any,
     *,
-    chunk_size: int,
+    lanes: int | None = None,
+    chunk_size: int | None = None,
+    memory: int | None = None,
+    devices: Sequence[Any] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     title: str = "",
 ) -> Any:
-    """A function at many points, chunk by chunk; what is done is kept in a checkpoint.
+    """A function at many points, on all devices; what is done is kept in a checkpoint.
 
     result[i] = fn(points[i]), i = 0 .. N - 1, as `jax.vmap` computes it.
 
@@ -80,96 +97,375 @@ def sweep(
         points: a dict of arrays, each with the points along its first axis, N long: fn is called by
             keyword, `fn(**point)`. Or another pytree of such arrays, or one array: `fn(point)`.
             Arrays of PRNG keys (jax.random.key) are allowed; split the key before.
-        chunk_size: points computed at once; memory and speed, hardly the results, depend on it.
+        lanes: points of a block, which one program computes together; the last block is filled up.
+            The last bits of the results may depend on it, and speed does: a device runs one block
+            at a time, so lanes=1 is one point after another on each device. The default is a power
+            of two near N / 16, from 256 (or N, if there are fewer points) to 16384: many blocks for
+            many devices, each large enough to hide what a call costs and small enough for a
+            cache. A large GPU and a small fn like more, 2**14 to 2**17; a large fn, fewer.
+        chunk_size: about how many points are computed between two looks at the host, on all devices
+            together; rounded up to whole blocks on every device. By default as many as
+            `memory` has room for, but not much longer than two seconds. No bit depends on it.
+        memory: instead, bytes that a chunk may take on a device: points, results, and what the
+            compiled program says it needs beside them. Default: half of what is free where the
+            device knows, at most 1 GiB. No bit depends on it, and one block always runs.
+        devices: where to compute; default jax.devices(), under jax.distributed those of all
+            processes. Each process must make the same call, and gets all results. No bit depends
+            on their number.
         checkpoint: path of a file, conventionally .npz, that keeps the results so far; None: none.
-            It is written before the first chunk, then about every second, and holds all results at
-            the end, when the same call returns them without computing.
+            It is written before the first chunk, then after a chunk about every second, and
+            holds all results at the end, when the same call returns them without computing. Only
+            the first process reads and writes it: the file system need not be shared.
         title: text in front of the progress bar, which standard output shows once the run has
             taken five seconds, and never while the book is made (OPTDYN_BOOK=1).
 
+    Where a device is out of memory, half as many blocks run at once, and a line says so.
+
     Returns: what fn returns, as NumPy arrays with a first axis of length N.
     Raises: TypeError or ValueError naming the argument; ValueError if the checkpoint is damaged or
-        belongs to another fn, other points, another chunk_size, precision, platform or JAX, or fn
-        calls back to Python, which a checkpoint cannot tell; OSError if it cannot be written.
+        belongs to another fn, other points, lanes, precision, platform or JAX, or fn calls back to
+        Python, which a checkpoint cannot tell; OSError if it cannot be written; MemoryError if one
+        block does not fit. All processes raise the same.
     Source: none; a definition.
 
-    >>> sweep(lambda a, b: a + b, grid(a=[0, 10], b=[1, 2, 3]), chunk_size=4).tolist()
+    >>> sweep(lambda a, b: a + b, grid(a=[0, 10], b=[1, 2, 3])).tolist()
     [1, 2, 3, 11, 12, 13]
     """
     if not callable(fn):
         raise TypeError(f"fn: got {fn!r}, a function of one point is needed; pass it uncalled.")
-    chunk_size = arguments.count("chunk_size", chunk_size)
     if not isinstance(title, str):
         raise TypeError(f"title: got {title!r}, a text is needed; leave it out for none.")
-    path = None if checkpoint is None else _path(checkpoint)
+    if chunk_size is not None and memory is not None:
+        raise ValueError(
+            f"memory: got {memory!r}, and chunk_size={chunk_size!r} as well, only one is allowed; "
+            f"leave one out, the results are the same."
+        )
+    chunk_size = None if chunk_size is None else arguments.count("chunk_size", chunk_size)
+    memory = None if memory is None else arguments.count("memory", memory, most=2**62)
+    lanes = None if lanes is None else arguments.count("lanes", lanes)
+    path = None if checkpoint is None else files.resolve(checkpoint)
+    team = hosts.team(devices)
     names, leaves, tree = _points(points)
     _check_call(fn, points)
     data, keys = zip(*map(_bare, leaves), strict=True)
     n = len(data[0])
-    size = min(chunk_size, n)
+    lanes = _default_lanes(n) if lanes is None else lanes
 
-    def chunk(data: tuple[jax.Array, ...]) -> Any:
+    def block(*data: jax.Array) -> Any:
         given = [
             x if impl is None else jax.random.wrap_key_data(x, impl=impl)
             for x, impl in zip(data, keys, strict=True)
         ]
         return jax.vmap(lambda *leaves: _call(fn, tree.unflatten(leaves)))(*given)
 
-    def rows(first: int) -> tuple[Any, ...]:  # the last chunk is filled up with the last point
-        index = np.minimum(np.arange(first, first + size), n - 1)
-        return tuple(x[index] for x in data)
-
-    lowered = jax.jit(chunk).lower(rows(0))
-    result_tree: Any = jax.tree.structure(lowered.out_info)
-    kept = [np.empty((n, *x.shape[1:]), x.dtype) for x in jax.tree.leaves(lowered.out_info)]
-    done, made_by = 0, {}
+    shapes = [Shape((lanes, *x.shape[1:]), x.dtype) for x in data]
+    traced = jax.jit(block).trace(*shapes)
+    result_tree: Any
+    results, result_tree = jax.tree.flatten(traced.out_info)
+    kept = [np.empty((n, *x.shape[1:]), x.dtype) for x in results]
+    job = _Job(jax.extend.core.jaxpr_as_fun(traced.jaxpr), data, results, lanes, n)
+    made_by = {
+        "lanes": str(lanes),
+        "JAX": jax.__version__,
+        "precision": str(jnp.result_type(float)),
+        "platform": str(team.devices[0].platform),
+        "points": files.digest(repr((names, keys)), *data),
+    }
     if path is not None:
-        text = lowered.as_text()
+        text = traced.lower(lowering_platforms=(made_by["platform"],)).as_text()
         if "callback" in text:  # of which Python function is not in the text
             raise ValueError(
                 "fn: calls back to Python (jax.pure_callback, jax.debug.print or the like), and a "
                 "checkpoint cannot tell whether that function is still the same; compute in JAX "
                 "alone or leave checkpoint out."
             )
-        made_by = {
-            "chunk_size": str(chunk_size),
-            "JAX": jax.__version__,
-            "precision": str(jnp.result_type(float)),
-            "platform": str(next(iter(jnp.zeros(()).devices())).platform),
-            "points": _digest(repr((names, keys)), *data),
-            "fn": _digest(text + str(result_tree)),
-        }
-        done = _read(path, made_by, kept)
-        _remove_leftovers(path)
-        if done == 0:  # that it cannot be written is found out before, not after, the first chunk
-            _write(path, made_by, kept, 0)
-    if done == n:
-        return result_tree.unflatten(kept)
+        made_by["fn"] = files.digest(text + str(result_tree))
 
-    run = lowered.compile()
-    show = _progress(title, done, n)
-    written, due = done, _clock() + WRITE_EVERY
-    try:
-        while done < n:
-            last = min(done + size, n)
-            for into, x in zip(kept, jax.tree.leaves(run(rows(done))), strict=True):
-                into[done:last] = np.asarray(x)[: last - done]
-            done = last
-            show(done)
-            began = _clock()
-            if path is not None and (began >= due or done == n):
-                _write(path, made_by, kept, done)
-                written, now = done, _clock()
-                due = now + max(WRITE_EVERY, WRITE_TIMES * (now - began))
-    except KeyboardInterrupt:
-        how = "give checkpoint=PATH to keep what is done"
-        if path is not None:
-            if done > written:
-                _write(path, made_by, kept, done)
-            how = f"they are kept in {path}: the same call goes on from there"
-        print(f"\nInterrupted after {done} of {n} points; {how}.", flush=True)
-        raise
+    def begin() -> tuple[dict[str, int], Any]:
+        done = 0
+        if path is not None and team.leads:
+            files.check_place(path)
+            done = files.read(path, made_by, kept)
+            files.remove_leftovers(path)
+            if done == 0:  # that it cannot be written is found out before, not after, a chunk
+                files.write(path, made_by, kept, 0)
+        return {"done": done, "memory": _free() if memory is None else memory}, hosts.NOTHING
+
+    call = (made_by, [(x.shape, x.dtype) for x in kept], chunk_size, memory, team, path is None)
+    says, _ = hosts.together(team, begin, call=files.digest(repr(call)))
+    for x in kept:
+        hosts.spread(team, x[: says["done"]])
+    if says["done"] < n:
+        _run(job, kept, says["done"], team, path, made_by, title, chunk_size, says["memory"])
     return result_tree.unflatten(kept)
+
+
+def _run(
+    job: _Job,
+    kept: list[Any],
+    done: int,
+    team: hosts.Team,
+    path: Path | None,
+    made_by: dict[str, str],
+    title: str,
+    chunk_size: int | None,
+    memory: int,
+) -> None:
+    """Compute the points from `done` on into `kept`; keep them in the file."""
+    lanes, n, width = job.lanes, job.n, len(team.devices)
+
+    def to_do() -> int:  # blocks, on the busiest device
+        return _up(_up(n - done, lanes), width)
+
+    # A chunk computes `now` blocks on each device, of which at most `slots` have room.
+    now = slots = 1
+    program: Any = None
+    show = _progress(title, done, n)
+    shown, saved, due = done, done, _clock() + WRITE_EVERY
+
+    def tell() -> None:
+        nonlocal shown
+        if team.leads and done > shown:
+            shown = done
+            show(done)
+
+    def keep(after: float = -math.inf) -> None:
+        nonlocal saved, due
+        if team.leads and path is not None and done > saved and (began := _clock()) >= after:
+            files.write(path, made_by, kept, done)
+            saved, ended = done, _clock()
+            due = ended + max(WRITE_EVERY, WRITE_TIMES * (ended - began))
+
+    def ready() -> tuple[dict[str, int], Any]:
+        nonlocal program
+        program = _compile(job, team)
+        room = _slots(job, team, memory, program) if chunk_size is None else to_do()
+        return {}, np.array([room], np.int64).view(np.uint8)
+
+    def chunk() -> tuple[dict[str, int], Any]:
+        tell()
+        keep(after=due)
+        began = _clock() if chunk_size is None else 0.0
+        mine, after = _compute(job, team, program, done // lanes, now), slots
+        if chunk_size is None:
+            enough = int(now * LOOK_EVERY / max(_clock() - began, 1e-9))
+            after = max(1, min(slots, enough))
+        return {"after": after}, _packed(job, team, now, mine)
+
+    def end() -> tuple[dict[str, int], Any]:
+        tell()
+        keep()
+        return {}, hosts.NOTHING
+
+    try:
+        try:
+            fits = hosts.together(team, ready, size=8)[1].reshape(-1).view(np.int64)
+        except hosts.Exhausted as problem:  # at the compilation
+            raise _too_large(job, problem) from None
+        slots = int(fits.min())
+        if chunk_size is not None:
+            now = slots = min(slots, _up(chunk_size, lanes * width))
+        while done < n:
+            now = min(now, to_do())
+            try:
+                says, rows = hosts.together(team, chunk, size=_size(job, team, now))
+            except hosts.Exhausted as problem:
+                if now == 1:
+                    raise _too_large(job, problem) from None
+                if team.leads:
+                    print(
+                        f"\nOut of memory with {now} blocks of {lanes} points at once on each "
+                        f"device: going on with {now // 2}.",
+                        flush=True,
+                    )
+                now = slots = now // 2
+                continue
+            until = min(done + now * width * lanes, n)
+            for into, x in zip(kept, _unpacked(job, team, now, rows), strict=True):
+                into[done:until] = x[: until - done]
+            done, now = until, says["after"]
+        hosts.together(team, end)
+    except OSError:  # that of the file itself
+        raise
+    except BaseException as problem:
+        keep()
+        if isinstance(problem, KeyboardInterrupt) and team.leads:
+            how = "give checkpoint=PATH to keep what is done"
+            if path is not None:
+                how = f"they are kept in {path}: the same call goes on from there"
+            print(f"\nInterrupted after {done} of {n} points; {how}.", flush=True)
+        raise
+
+
+def _up(number: int, by: int) -> int:
+    """The quotient, rounded up."""
+    return -(-number // by)
+
+
+def _default_lanes(n: int) -> int:
+    """Of n alone, never of devices or memory: the same call has the same blocks everywhere."""
+    fewest, most = LANES
+    power = 2 ** math.ceil(math.log2(max(n / 16, 1)))
+    return int(min(n, max(fewest, min(power, most))))
+
+
+def _free() -> int:
+    """Bytes that a chunk may take on a device, if the caller does not say."""
+    with suppress(Exception):  # not every device knows
+        stats = jax.local_devices()[0].memory_stats()
+        return int(max(1, min(MEMORY, (stats["bytes_limit"] - stats["bytes_in_use"]) // 2)))
+    return MEMORY
+
+
+def _slots(job: _Job, team: hosts.Team, memory: int, program: Any) -> int:
+    """How many blocks there may be at once on a device: one is computed, the others wait."""
+    block = max(1, sum(_block_bytes(job, team)))
+    needed = _needed(program)
+    return max(1, memory // block if needed is None else 1 + (memory - needed) // block)
+
+
+def _block_bytes(job: _Job, team: hosts.Team) -> tuple[int, int]:
+    """Bytes of a block's points and of its results, those that hosts hand round among them."""
+    inputs = sum(x.itemsize * math.prod(x.shape[1:]) for x in job.data) * job.lanes
+    results = sum(x.dtype.itemsize * math.prod(x.shape) for x in job.results)
+    copies = 1 if team.alone else 1 + (len(team.hosts) + 1) * team.most
+    return inputs, copies * results
+
+
+def _compile(job: _Job, team: hosts.Team) -> Any:
+    try:
+        return _lowered(job, team).compile()
+    except jax.errors.JaxRuntimeError as problem:
+        raise _known(problem) from None
+
+
+def _needed(program: Any) -> int | None:
+    """Bytes that a program takes on a device, where the backend tells."""
+    with suppress(Exception):
+        told = program.memory_analysis()
+        return int(
+            told.argument_size_in_bytes + told.output_size_in_bytes + told.temp_size_in_bytes
+        )
+    return None
+
+
+def _lowered(job: _Job, team: hosts.Team) -> Any:
+    """The program: one block on each device. It knows nothing of chunks, so no bit can.
+
+    A loop over the blocks of a chunk would save calls, of some 50 microseconds each, but XLA fuses
+    the block with what is around it, and that differs with the size of the chunk.
+    """
+
+    def device(*data: jax.Array) -> list[jax.Array]:
+        return [x[None] for x in job.block(*(x[0] for x in data))]
+
+    over = _over(team)
+    run = jax.shard_map(
+        device, mesh=over.mesh, in_specs=over.spec, out_specs=over.spec, check_vma=False
+    )
+    shapes = [((len(team.devices), job.lanes, *x.shape[1:]), x.dtype) for x in job.data]
+    return jax.jit(run).lower(*(Shape(shape, kind, sharding=over) for shape, kind in shapes))
+
+
+def _over(team: hosts.Team) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(team.devices), ("devices",)), hosts.P("devices"))
+
+
+def _given(job: _Job, team: hosts.Team, first: int) -> list[jax.Array]:
+    """The points of one block for each device, from the block `first` on."""
+    blocks, over = first + np.arange(len(team.devices)), _over(team)
+
+    def rows(x: Any) -> Callable[[Any], Any]:  # the last block is filled up with the last point
+        def of(where: Any) -> Any:
+            places = blocks[where[0]][:, None] * job.lanes + np.arange(job.lanes)
+            return x[np.minimum(places, job.n - 1)]
+
+        return of
+
+    return [
+        jax.make_array_from_callback((len(blocks), job.lanes, *x.shape[1:]), over, rows(x))
+        for x in job.data
+    ]
+
+
+def _compute(
+    job: _Job, team: hosts.Team, program: Any, first: int, now: int
+) -> list[dict[int, Any]]:
+    """The results of a chunk on this process's devices: by leaf, by device."""
+    width = len(team.devices)
+    found: list[dict[int, Any]] = [{} for _ in job.results]
+    try:  # all calls are made before the first result is waited for
+        calls = [program(*_given(job, team, first + i * width)) for i in range(now)]
+        for i, results in enumerate(calls):
+            for leaf, x in zip(found, results, strict=True):
+                for shard in x.addressable_shards:
+                    part = np.asarray(shard.data)
+                    kept = leaf.setdefault(
+                        shard.device.id, np.empty((now, *part.shape[1:]), part.dtype)
+                    )
+                    kept[i] = part[0]
+    except jax.errors.JaxRuntimeError as problem:
+        raise _known(problem) from None
+    return found
+
+
+def _known(problem: Exception) -> Exception:
+    text = str(problem)
+    return hosts.Exhausted(text.splitlines()[0]) if "RESOURCE_EXHAUSTED" in text else problem
+
+
+def _too_large(job: _Job, problem: Exception) -> MemoryError:
+    fix = "use less memory in fn"
+    if job.lanes > 1:
+        fix = f"give lanes={job.lanes // 2} and, as lanes are part of it, another checkpoint"
+    return MemoryError(
+        f"lanes: got {job.lanes}, and one block of so many points does not fit a device "
+        f"({problem}); {fix}. What is done so far is kept in the checkpoint, if there is one."
+    )
+
+
+def _size(job: _Job, team: hosts.Team, now: int) -> int:
+    """Bytes of the results of one process in a chunk of `now` blocks a device."""
+    each = sum(x.dtype.itemsize * math.prod(x.shape) for x in job.results)
+    return int(now * each * team.most)
+
+
+def _packed(job: _Job, team: hosts.Team, now: int, mine: list[dict[int, Any]]) -> Any:
+    """The results as bytes, device by device, leaf by leaf; one process keeps the arrays."""
+    if team.alone:
+        return mine
+    row, at = np.zeros(_size(job, team, now), np.uint8), 0
+    for device in team.of(jax.process_index()):
+        for x in mine:
+            part = np.ascontiguousarray(x[device.id][:now]).reshape(-1).view(np.uint8)
+            row[at : at + len(part)] = part
+            at += len(part)
+    return row
+
+
+def _unpacked(job: _Job, team: hosts.Team, now: int, rows: Any) -> list[Any]:
+    """The results of a chunk, leaf by leaf, in the order of the points."""
+    found: list[dict[int, Any]] = [{} for _ in job.results]
+    if team.alone:
+        found = [{device: x[:now] for device, x in leaf.items()} for leaf in rows]
+    else:
+        for host, row in zip(team.hosts, rows, strict=True):
+            at = 0
+            for device in team.of(host):
+                for leaf, x in zip(found, job.results, strict=True):
+                    until = at + now * x.dtype.itemsize * math.prod(x.shape)
+                    leaf[device.id] = row[at:until].view(x.dtype).reshape(now, *x.shape)
+                    at = until
+    order = [device.id for device in team.devices]
+    return [
+        np.stack([leaf[i] for i in order], axis=1).reshape(
+            now * len(order) * job.lanes, *x.shape[1:]
+        )
+        for leaf, x in zip(found, job.results, strict=True)
+    ]
+
+
+# --- what is given -------------------------------------------------------------------------------
 
 
 def _call(fn: Callable[..., Any], point: Any) -> Any:
@@ -275,117 +571,3 @@ def _progress(title: str, start: int, total: int) -> Callable[[int], None]:
         print(f"\r{line:<79}", end="\n" if done == total else "", flush=True)
 
     return show
-
-
-def _digest(text: str, *arrays: Any) -> str:
-    hashed = hashlib.sha256(text.encode())
-    for x in arrays:
-        hashed.update(f"{x.dtype} {x.shape}".encode())
-        hashed.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data)
-    return hashed.hexdigest()
-
-
-def _path(checkpoint: Any) -> Path:
-    try:
-        path = Path(checkpoint)
-    except TypeError:
-        raise TypeError(
-            f"checkpoint: got {checkpoint!r}, a path is needed; pass a text such as 'search.npz'."
-        ) from None
-    if path.is_dir():
-        raise IsADirectoryError(
-            errno.EISDIR, f"checkpoint: {path} is a folder, a file is needed; add a file's name"
-        )
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, f"checkpoint: there is no folder {path.parent}; make it first"
-        )
-    return path
-
-
-def _raw(x: Any) -> Any:
-    """Types that a .npz file does not know (bfloat16 and the like) as unsigned integers."""
-    return x.view(f"u{x.dtype.itemsize}") if x.dtype.kind == "V" else x
-
-
-def _read(path: Path, made_by: dict[str, str], kept: list[Any]) -> int:
-    """Read the checkpoint, if there is one, into `kept`; how many points are done."""
-    try:
-        with open(path, "rb") as opened, np.load(opened) as file:
-            header = json.loads(str(file["header"]))
-            if header["format"] != FORMAT:
-                raise ValueError(f"its format is {header['format']}")
-            done, theirs = int(header["done"]), header["made_by"]
-            differ = [name for name in made_by if made_by[name] != theirs[name]]
-            for i, into in enumerate([] if differ else kept):
-                x, into = file[f"result_{i}"], _raw(into[:done])
-                if (x.shape, x.dtype) != (into.shape, into.dtype):
-                    raise ValueError(f"result {i} has shape {x.shape} and type {x.dtype}")
-                into[...] = x
-    except FileNotFoundError:
-        return 0
-    except PermissionError:
-        raise
-    except Exception as problem:  # what a damaged file raises depends on where it is damaged
-        raise ValueError(
-            f"checkpoint: {path} is damaged or is no checkpoint of a sweep; "
-            f"delete the file or give another path."
-        ) from problem
-    if differ:
-        digests = {
-            "points": "the points differ",
-            "fn": "fn differs (its operations or the constants in it)",
-        }
-        # Of another precision, say, fn is another program as well: no need to name it.
-        says = [
-            digests.get(name, f"{name} was {theirs[name]} and is {made_by[name]}")
-            for name in differ
-            if name != "fn" or differ == ["fn"]
-        ]
-        raise ValueError(
-            f"checkpoint: {path} is of another sweep: {', '.join(says)}; "
-            f"delete the file or give another path."
-        )
-    return done
-
-
-def _write(path: Path, made_by: dict[str, str], kept: list[Any], done: int) -> None:
-    """Replace the checkpoint by one with the first `done` results, whole or not at all."""
-    header = json.dumps({"format": FORMAT, "done": done, "made_by": made_by})
-    arrays = {"header": np.array(header)}
-    arrays |= {f"result_{i}": _raw(x[:done]) for i, x in enumerate(kept)}
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(new, "xb") as file:
-            if fcntl is not None:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, x in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, x, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException as problem:
-        with suppress(OSError):
-            new.unlink()
-        if not isinstance(problem, OSError):
-            raise
-        raise OSError(
-            problem.errno,
-            f"checkpoint: cannot write {path} ({problem.strerror or problem}); the file there, if "
-            f"any, is as it was; make room or give a path in a folder that may be written to",
-        ) from problem
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what runs killed while they wrote have left; runs still going hold a lock."""
-    ours = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.tmp")
-    for old in path.parent.iterdir():
-        if ours.fullmatch(old.name):
-            with suppress(OSError):
-                if fcntl is not None:
-                    with open(old, "rb") as file:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                old.unlink()

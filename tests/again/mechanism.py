@@ -560,6 +560,12 @@ def periods_beside(size, gammas):
     return [period(np.zeros(1), z, m, g / curvature) for g in gammas]
 
 
+def periods_between_walls(size, margin, m_plus, m_minus, gammas):
+    z, m = walls(size, margin, m_plus, m_minus)
+    curvature = minimum(z, m)[1]
+    return [period(np.array([1.0, 0.0]), z, m, g / curvature) for g in gammas]
+
+
 GAMMAS = (2.1, 2.4, 2.7, 3.5, 3.76)
 MADE = (1.1, 1.3, 1.5, 1.7, 1.9)
 AGAIN = {
@@ -613,6 +619,7 @@ AGAIN = {
         lambda: steps_of_pairs([(*walls(*row[:4]), row[4], np.array([1.0, 0])) for row in WALLS]),
         1e-6,
     ),
+    "cycles-8c": (lambda: periods_between_walls(8, 2, 15, 2, (0.5, 0.9)), 0),
     "cycles-8b": (lambda: [lost(*WALLS[i]) for i in (0, 3, 5)], 1e-3),
     "cycles-9": (feature_pairs, 0),
     "cycles-9b": (lambda: [pair_limit(n) for n in (14, 37, 100, 1_000)], 1e-5),

@@ -1,0 +1,1 @@
+"""One module a row of the benchmark, each ending in ROW = Row(...)."""
