@@ -28,21 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("figures")
 
 
-_hung: set[str] = set()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport) -> None:
-    """A browser may hang, once; xdist runs that test again, in a new process, and it counts."""
-    if "test_site" in crashitem and crashitem not in _hung:
-        _hung.add(crashitem)
-        report.outcome = "again"  # type: ignore[assignment]
-
-
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    return ("run again", "H", "HUNG") if report.outcome == "again" else None  # type: ignore
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Path:
     """The browser; its absence is a failure that says how to get one."""

@@ -652,38 +652,45 @@ def test_no_benchmark_is_imported_into_the_tests() -> None:
 
 
 HANGS = """
-import pathlib, time, pytest
-@pytest.mark.xdist_group("page")
-def test_before(): pass
-@pytest.mark.xdist_group("page")
-def test_browser():
-    times = pathlib.Path("times")
-    times.write_text(times.read_text() + "x" if times.exists() else "x")
-    if len(times.read_text()) <= HOW_OFTEN: time.sleep(60)
-@pytest.mark.xdist_group("page")
-def test_after(): pass
+import os, pathlib, time, pytest
+
+@pytest.mark.parametrize("number", range(12))
+def test_one(number):
+    if number == 7 and not pathlib.Path("hung").exists():
+        pathlib.Path("hung").touch()
+        time.sleep(60)
 """
 
 
-@pytest.mark.parametrize(
-    ("file", "often", "code"),
-    [("test_site.py", 1, 0), ("test_site.py", 2, 1), ("test_other.py", 1, 1)],
-)
-def test_a_browser_may_hang_once(tmp_path: Path, file: str, often: int, code: int) -> None:
-    for name in "conftest.py", "pyproject.toml", "make.py", "tests/conftest.py":
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "tests" / file).write_text(HANGS.replace("HOW_OFTEN", str(often)))
-    short = [a.replace(str(make.PATIENCE), "3") for a in make.HANGS]
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n2", "--dist=loadgroup", *short, "tests"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == code, ran.stdout + ran.stderr
-    assert "in test_browser" in ran.stderr  # where it hung
-    assert "3 passed" in ran.stdout
+@pytest.mark.parametrize("shared", [make.ONE_BY_ONE, make.FILE_BY_FILE, ("-n2",)])
+def test_a_hanging_test_ends_its_process_and_not_the_run(
+    root: Path, monkeypatch: pytest.MonkeyPatch, shared: tuple[str, ...]
+) -> None:
+    """Some of xdist's ways to share out tests wait for ever once a process has ended."""
+    there = load(root)
+    monkeypatch.setattr(there, "venv_python", lambda: Path(sys.executable))
+    short = tuple(a.replace(str(make.PATIENCE), "3") for a in make.HANGS)
+    monkeypatch.setattr(there, "HANGS", short)
+    for name in "ab":
+        (root / f"test_{name}.py").write_text(HANGS)
+    (root / "pytest.ini").write_text("[pytest]\n")
+    began = time.monotonic()
+    status = there.pytest(*shared, "test_a.py", "test_b.py")
+    assert time.monotonic() - began < 50  # it sleeps for longer
+    assert status == 1
+
+
+def test_what_hung_and_does_not_again_is_unsteady(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = load(root)
+    monkeypatch.setattr(there, "venv_python", lambda: Path(sys.executable))
+    short = tuple(a.replace(str(make.PATIENCE), "3") for a in make.HANGS)
+    monkeypatch.setattr(there, "HANGS", short)
+    (root / "test_it.py").write_text(HANGS)
+    (root / "pytest.ini").write_text("[pytest]\n")
+    assert there.pytest_twice(*make.ONE_BY_ONE, "test_it.py") == 0
+    assert there.unsteady == ["test_it.py::test_one[7]"]
 
 
 UNSTEADY = """
