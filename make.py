@@ -537,7 +537,8 @@ def lint() -> int:
 
 
 def unit() -> int:
-    rest = "not notebooks and not figures and not site and not budget"
+    others = "notebooks", "figures", "elsewhere", "course", "site", "budget"
+    rest = " and ".join(f"not {part}" for part in others)
     return pytest_twice("-n2", "-m", rest, "--durations=20", "--durations-min=3")
 
 
@@ -559,6 +560,14 @@ def figures() -> int:
     return pytest("-m", "figures", "tests", OPTDYN_REFERENCES=str(REFERENCES))
 
 
+def elsewhere() -> int:
+    return pytest("-m", "elsewhere", "tests")
+
+
+def course() -> int:
+    return pytest("-m", "course", "tests")
+
+
 def build_part() -> int:
     build()
     return 0
@@ -578,6 +587,8 @@ PARTS: tuple[tuple[str, Callable[[], int]], ...] = (
     ("unit, doctest, property", unit),
     ("notebooks", notebooks),
     ("figures against JAX", figures),
+    ("other versions", elsewhere),
+    ("homework", course),
     ("build", build_part),
     ("site in Chromium", site),
     ("budgets", budgets),
