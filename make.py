@@ -34,6 +34,7 @@ VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 PEERS = ROOT / ".make" / "venv-peers"  # what tests/bench compares with
 PEERS_LOCK = ROOT / "requirements-peers.lock"
+ELSEWHERE = ("colab", "oldest", "newest")  # the versions that tests/elsewhere.py knows
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
 WINDOWS = os.name == "nt"
@@ -351,6 +352,12 @@ def build() -> None:
                     say("    " + line)
             shutil.rmtree(fresh, ignore_errors=True)
             stop(f"the build failed; the whole log is in {log}. The last site is kept.")
+        wheel: list[str | Path] = [venv_python(), ROOT / "book" / "bookwheel.py", "--wheel"]
+        log = ROOT / ".make" / "wheel.log"
+        if watch("building the wheel", [*wheel, made / "downloads"], log) != 0:
+            say(tail(log))
+            stop("the wheel could not be built (see above). The last site is kept.")
+        make_slides(made, "The last site is kept.")
         if SITE.exists():
             rename(SITE, before)
         rename(made, SITE)
@@ -359,6 +366,41 @@ def build() -> None:
     size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
     seconds = time.monotonic() - began
     say(f"Built _build/html in {seconds:.0f} s ({size / 1e6:.1f} MB).")
+
+
+def make_slides(site: Path, kept: str) -> None:
+    """Write the decks of slides into a site; `kept` says what is left if that fails."""
+    command: list[str | Path] = [venv_python(), ROOT / "book" / "slides.py", "make", site]
+    log = ROOT / ".make" / "slides.log"
+    if watch("making the slides", command, log) != 0:
+        say(tail(log))
+        stop(f"the slides could not be made (see above). {kept}")
+
+
+def slides() -> None:
+    """Make the decks of slides of the built site anew, from the notebooks as they are."""
+    setup()
+    if not (SITE / "index.html").is_file():
+        stop("there is no site in _build/html yet: python make.py build")
+    with one_at_a_time("build"):
+        make_slides(SITE, "The last ones are kept.")
+    say("Made _build/html/slides.")
+
+
+def licences() -> None:
+    """List the packages, vendored files and data of the book with their licences."""
+    setup()
+    status = run([venv_python(), ROOT / "book" / "licences.py"])
+    if status:
+        raise SystemExit(status)
+
+
+def site_headers(site: Path) -> list[tuple[str, str]]:
+    """What the site's file _headers asks a server to send with every answer."""
+    file = site / "_headers"
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    pairs = (line.partition(":") for line in lines if line.startswith(" "))
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -387,6 +429,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")
+        for name, value in site_headers(Path(self.directory)):
+            self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -638,7 +682,7 @@ CONFORMANCE = ("optax>=0.2.8", "mini-racer>=0.12", "pytest>=8")
 
 
 def test_all() -> None:
-    """Everything `test` does, with every kill; then the translator on other versions of JAX."""
+    """Everything `test` does, with every kill; then the translator and the notebooks elsewhere."""
     os.environ.setdefault("OPTDYN_KILLS", "20")  # moments at which a sweep is killed
     test()
     verdicts = [(wish, _conformance(wish)) for wish in (OLDEST, "jax")]
@@ -647,6 +691,17 @@ def test_all() -> None:
         say(f"  {wish:<14}{verdict}")
     if verdicts[0][1] != "agrees":
         stop("the translator fails on the oldest JAX that the library supports.")
+    failed = [kind for kind in ELSEWHERE if run_elsewhere(kind)]
+    if failed:
+        stop(f"notebooks fail with other versions: make {', make '.join(failed)}")
+
+
+def run_elsewhere(kind: str, which: Sequence[str] = ()) -> int:
+    """Run notebooks outside the checkout with the versions of that kind; the exit status."""
+    setup()
+    say(f"\n=== the notebooks, {kind} ===")
+    command: list[str | Path] = [venv_python(), "-m", "tests.elsewhere", kind]
+    return run([*command, *which], PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "book")]))
 
 
 def _conformance(wish: str) -> str:
@@ -688,6 +743,32 @@ def sweep(anew: bool) -> None:
         raise SystemExit(status)
 
 
+def dist() -> None:
+    """Build the wheel and the source archive of the library into dist/."""
+    setup()
+    with one_at_a_time("dist"):
+        status = run([venv_python(), ROOT / "book" / "bookwheel.py", ROOT / "dist"])
+    if status:
+        raise SystemExit(status)
+
+
+def homework(chosen: argparse.Namespace) -> None:
+    """Make homework of a chapter's exercises, or mark what came back: book/course.py."""
+    setup()
+    command: list[str | Path] = [venv_python(), ROOT / "book" / "course.py", chosen.command]
+    for name, value in vars(chosen).items():
+        if isinstance(value, Path):
+            value = Path(os.path.abspath(value.expanduser()))
+        if value is True:
+            command.append("--" + name.replace("_", "-"))
+        elif name != "command" and value not in (None, False):
+            command += ["--" + name, str(value)]
+    with one_at_a_time("homework"):
+        status = run(command)
+    if status:
+        raise SystemExit(status)
+
+
 def execute(which: Sequence[str]) -> None:
     """Run notebooks anew and store their outputs."""
     setup()
@@ -701,7 +782,7 @@ def execute(which: Sequence[str]) -> None:
 
 
 def lock(upgrade: bool) -> None:
-    """Resolve requirements.txt and requirements-peers.txt for Python 3.11 to 3.13 at once.
+    """Resolve requirements*.txt for Python 3.11 to 3.13 at once, each into its lock.
 
     Locked versions that still fit are kept, unless `upgrade`.
     """
@@ -712,6 +793,8 @@ def lock(upgrade: bool) -> None:
     for wishes, locked, more in (
         ("requirements.txt", LOCK, []),
         (peers, PEERS_LOCK, ["--overrides", peers]),  # that file says why
+        ("requirements-colab.txt", ROOT / "requirements-colab.lock", []),
+        ("requirements-oldest.txt", ROOT / "requirements-oldest.lock", []),
     ):
         fresh = locked.with_suffix(".tmp")
         shutil.copy(locked, fresh)
@@ -735,7 +818,8 @@ def clean(everything: bool) -> None:
         ROOT / "book" / "generated",
         *(ROOT / f".{tool}_cache" for tool in ("pytest", "mypy", "ruff")),
     ]
-    gone += [ROOT / ".hypothesis", *([VENV, PEERS] if everything else [])]
+    apart = [VENV, PEERS, *(ROOT / ".make" / f"elsewhere-{kind}" for kind in ELSEWHERE)]
+    gone += [ROOT / ".hypothesis", *(apart if everything else [])]
     if everything and VENV.exists() and not (VENV / "optdyn-mark").exists():
         stop(f"{VENV} was not made by this script, so it is left alone.")
     with one_at_a_time("set-up"), one_at_a_time("build"):
@@ -763,14 +847,37 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=_port, default=8000, help="first port to try")
     one.add_argument("--no-serve", action="store_true", help="build only")
     add("build", help="build the book into _build/html, from stored outputs")
+    add("slides", help="make only the slides of the built site anew")
+    add("licences", help="list the licences of all packages, scripts, fonts and data")
     add("test", help="run every test, and print the seconds of each part")
-    add("test-all", help="the same with more kills, and the translator on other versions of JAX")
+    add("test-all", help="the same with more kills, and translator and notebooks elsewhere")
+    for kind, versions in (
+        ("colab", "that Colab ships"),
+        ("oldest", "that are the oldest supported"),
+        ("newest", "that are the newest"),
+    ):
+        one = add(kind, help=f"run the notebooks, alone, with the versions {versions}")
+        one.add_argument("notebooks", nargs="*", help="only these (all)")
+    add("dist", help="build the library's wheel and source archive into dist/")
     one = add("bench", help="time the library and the figures against others (25 min)")
     one.add_argument("--quick", action="store_true", help="a hundredth of the work")
     one = add("sweep", help="train the language model anew (25 min); it may be stopped")
     one.add_argument("--anew", action="store_true", help="forget what was done before")
     one = add("execute", help="run the notebooks anew and store their outputs")
     one.add_argument("notebooks", nargs="*", help="only these (all)")
+    one = add("homework", help="make homework with hidden tests of a chapter's exercises")
+    one.add_argument("--topic", required=True, help="a chapter, such as cycles")
+    one.add_argument("--course", required=True, type=Path, help="the folder of the course")
+    one.add_argument("--students", type=Path, help="a file with an id a line, or CSV")
+    one.add_argument("--exercises", help="only these, as 1,2,5 (all)")
+    one.add_argument("--name", help="of the assignment (the topic's)")
+    one.add_argument("--seed", type=int, help="a number for the hidden inputs (by chance)")
+    one = add("mark", help="mark the homework that came back, each notebook shut in a box")
+    one.add_argument("--course", required=True, type=Path, help="the folder of the course")
+    one.add_argument("--name", help="only this assignment (all)")
+    one.add_argument("--seconds", type=float, help="for one notebook (300)")
+    one.add_argument("--jobs", type=int, help="notebooks at a time (half the cores)")
+    one.add_argument("--without-box", action="store_true", help="run notebooks unprotected")
     one = add("clean", help="remove what the commands made, but the environment")
     one.add_argument("--all", action="store_true", help="the environments too")
     add("setup", help="make the environment (.venv) and stop")
@@ -791,10 +898,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bench(chosen.quick)
     elif command == "sweep":
         sweep(chosen.anew)
+    elif command in ("homework", "mark"):
+        homework(chosen)
     elif command == "execute":
         execute(chosen.notebooks)
+    elif command == "dist":
+        dist()
+    elif command in ELSEWHERE:
+        if run_elsewhere(command, chosen.notebooks):
+            raise SystemExit(1)
     elif command == "clean":
         clean(chosen.all)
+    elif command == "slides":
+        slides()
+    elif command == "licences":
+        licences()
     elif command == "lock":
         lock(chosen.upgrade)
     else:

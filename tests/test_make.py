@@ -55,8 +55,10 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / "book" / "notebooks.py", tmp_path / "book")
     (tmp_path / "lib" / "ours.py").write_text("answer = 42\n")
-    for lock in "requirements.lock", "requirements-peers.lock":
-        (tmp_path / lock).write_text("# nothing\n")
+    for step in "bookwheel.py", "slides.py":
+        (tmp_path / "book" / step).touch()
+    for kind in "", "-peers", "-colab", "-oldest":
+        (tmp_path / f"requirements{kind}.lock").write_text("# nothing\n")
     return tmp_path
 
 
@@ -263,19 +265,19 @@ def test_both_locks_are_renewed_and_a_failure_keeps_the_old_one(
     def uv(command: list[str | Path]) -> int:
         asked.append([str(part) for part in command])
         Path(command[-1]).write_text(f"renewed from {command[-3]}\n")
-        return int(len(asked) == 3)
+        return int(len(asked) == 5)
 
     monkeypatch.setattr(there, "run", uv)
     there.lock(False)
-    wishes = ["requirements.txt", "requirements-peers.txt"]
+    wishes = [f"requirements{kind}.txt" for kind in ("", "-peers", "-colab", "-oldest")]
     assert [command[-3] for command in asked] == wishes
-    assert ["--overrides" in command for command in asked] == [False, True]
+    assert ["--overrides" in command for command in asked] == [False, True, False, False]
     assert there.LOCK.read_text() == "renewed from requirements.txt\n"
     assert there.PEERS_LOCK.read_text() == "renewed from requirements-peers.txt\n"
     there.LOCK.write_text("old\n")
     with pytest.raises(SystemExit, match=r"requirements\.lock could not be renewed"):
         there.lock(True)
-    assert there.LOCK.read_text() == "old\n" and "--upgrade" in asked[2]
+    assert there.LOCK.read_text() == "old\n" and "--upgrade" in asked[4]
     assert not list(root.glob("*.tmp"))
 
 

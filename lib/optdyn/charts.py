@@ -37,7 +37,7 @@ __all__ = [
 
 Tables = Mapping[str, Mapping[str, Any]]
 
-COLOURS = {
+COLOURS = {  # the colours of data in figures, by name
     "blue": "#1f83c4",  # the first orbit: in the cycles chapter, the one from w0 = 0
     "vermilion": "#d55e00",  # the second: from beside the minimiser
     "green": "#009e73",  # what a formula predicts
@@ -47,7 +47,7 @@ COLOURS = {
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 
-CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {  # the theme: what Vega-Lite calls its config
     "background": "transparent",
     "font": _FONT,
     "padding": 4,
