@@ -33,7 +33,7 @@ mark:
 colab oldest newest:
 	@$(PYTHON) make.py $@ $(NOTEBOOKS)
 
-build slides licences test test-all dist clean setup lock:
+build slides licences links lighthouse test test-all dist clean setup lock:
 	@$(PYTHON) make.py $@
 
-.PHONY: help book build slides licences test test-all colab oldest newest dist bench sweep homework mark execute clean setup lock
+.PHONY: help book build slides licences links lighthouse test test-all colab oldest newest dist bench sweep homework mark execute clean setup lock

@@ -605,7 +605,9 @@ def figures() -> int:
 
 
 def elsewhere() -> int:
-    return pytest("-m", "elsewhere", "tests")
+    # One test makes an environment and runs five notebooks there; each cell has its own limit.
+    patience = f"faulthandler_timeout={3 * PATIENCE}"
+    return pytest("-m", "elsewhere", "tests", "-o", patience)
 
 
 def course() -> int:
@@ -691,9 +693,30 @@ def test_all() -> None:
         say(f"  {wish:<14}{verdict}")
     if verdicts[0][1] != "agrees":
         stop("the translator fails on the oldest JAX that the library supports.")
+    say("\n=== Lighthouse ===")
+    lighthouse()
     failed = [kind for kind in ELSEWHERE if run_elsewhere(kind)]
     if failed:
         stop(f"notebooks fail with other versions: make {', make '.join(failed)}")
+
+
+def links(outside: bool) -> None:
+    """Follow the links of the built site; list those that lead outside, or try them."""
+    setup()
+    options = ["--outside"] if outside else []
+    if status := run([venv_python(), "-m", "tests.outside", *options]):
+        raise SystemExit(status)
+
+
+NOT_TRIED = 3  # what tests/lighthouse.py ends with where there is no npm
+
+
+def lighthouse() -> None:
+    """Let Lighthouse look at the built site; it comes from npm."""
+    setup()
+    status = run([venv_python(), "-m", "tests.lighthouse"])
+    if status not in (0, NOT_TRIED):
+        raise SystemExit(status)
 
 
 def run_elsewhere(kind: str, which: Sequence[str] = ()) -> int:
@@ -858,6 +881,9 @@ def parser() -> argparse.ArgumentParser:
     ):
         one = add(kind, help=f"run the notebooks, alone, with the versions {versions}")
         one.add_argument("notebooks", nargs="*", help="only these (all)")
+    one = add("links", help="follow the links of the built site, and list those outside")
+    one.add_argument("--outside", action="store_true", help="try those outside too")
+    add("lighthouse", help="let Lighthouse, from npm, look at the built site")
     add("dist", help="build the library's wheel and source archive into dist/")
     one = add("bench", help="time the library and the figures against others (25 min)")
     one.add_argument("--quick", action="store_true", help="a hundredth of the work")
@@ -902,6 +928,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         homework(chosen)
     elif command == "execute":
         execute(chosen.notebooks)
+    elif command == "links":
+        links(chosen.outside)
+    elif command == "lighthouse":
+        lighthouse()
     elif command == "dist":
         dist()
     elif command in ELSEWHERE:

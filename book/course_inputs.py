@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,26 @@ def verdict(exercise: Exercise, visible: int, calls: Sequence[guard.Call]) -> st
     return None
 
 
-def check_hidden(name: str, answer: Any, drawn_from: str) -> None:
+def check_hidden(name: str, answer: Any) -> None:
     """The hidden test as nbgrader's own autograder runs it, in the student's kernel.
 
+    Its working folder tells the assignment, and the folder of the course with the secret.
+
     Raises: check.NotRight unless the function is right on the visible and the hidden inputs.
+        FileNotFoundError outside of a course.
     """
-    wanted, visible = exercise(name, drawn_from)
+    import course
+
+    here = Path.cwd()
+    for folder in here.parents:
+        if (folder / "secret.json").is_file():
+            secret = course.Course(folder).secret(here.name)
+            break
+    else:
+        raise FileNotFoundError(
+            f"{here} is in no folder of a course; hidden tests need its secret."
+        )
+    wanted, visible = exercise(name, course.seed(secret, here.name, name))
     calls = []
     for inputs in wanted.inputs:
         calls.append(guard.call(answer, inputs, SECONDS))

@@ -249,7 +249,7 @@ def write_whole(path: Path, text: str) -> None:
 # nbgrader's grammar, with its default stubs: in a cell whose metadata make it a solution,
 # what stands between the two marks is replaced by a stub; without marks the whole cell is.
 # Where nbgrader would keep what a solutions page alone needs, such as its figures, there is
-# a tag: nbconvert's TagRemovePreprocessor takes those cells out (book/nbgrader_config.py).
+# a tag: book/course.py takes those cells out before it makes homework.
 SOLUTIONS, EXERCISES = "solutions.ipynb", "exercises.ipynb"
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
 STUBS = {

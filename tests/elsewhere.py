@@ -8,12 +8,13 @@ that environment, as by somebody at a screen: with widgets, not as for the site.
 writes to stderr, a claim that fails or is not reached, and a set-up cell that finds a version too
 old, are failures; so is every package that is another one afterwards.
 
-The kernels are read by jupyter_client's blocking client. nbclient, which runs the notebooks for the
-site, stalls now and then at the Output widgets that a live figure has (its issue 312).
+The kernels are read by jupyter_client itself. nbclient, which runs the notebooks for the site,
+stalls now and then at the Output widgets that a live figure has (its issue 312).
 """
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import hashlib
@@ -26,14 +27,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
 import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import AsyncKernelManager
 
 import bookwheel
 import make
@@ -152,9 +153,12 @@ def run_notebook(path: Path, python: Path, seconds: float = CELL_SECONDS) -> Res
     """Run a notebook in its folder, by a kernel of that Python.
 
     Args: path; python; seconds, how long a cell may take.
-    Returns: its name within the folder's parents, the time, the claims, and what went wrong.
+    Returns: its name, the time, the number of claims, and what went wrong.
     """
+    return asyncio.run(_run_notebook(path, python, seconds))
 
+
+async def _run_notebook(path: Path, python: Path, seconds: float) -> Result:
     class There(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
             launch = ["-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -166,22 +170,22 @@ def run_notebook(path: Path, python: Path, seconds: float = CELL_SECONDS) -> Res
     seen: list[str] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as home:
-        manager = KernelManager(kernel_spec_manager=There())
-        manager.start_kernel(
+        manager = AsyncKernelManager(kernel_spec_manager=There())
+        await manager.start_kernel(
             cwd=str(path.parent),
             env=variables(IPYTHONDIR=home),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        client = manager.blocking_client()
+        client = manager.client()
         try:
             client.start_channels()
-            client.wait_for_ready(timeout=120)
+            await client.wait_for_ready(timeout=120)
             for index, cell in enumerate(nb.cells):
                 if cell.cell_type != "code":
                     continue
                 outputs = []
-                for output in execute(manager, client, cell.source, seconds):
+                async for output in execute(manager, client, cell.source, seconds):
                     outputs.append(output)
                     if output["output_type"] == "error":
                         trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(output["traceback"]))
@@ -197,27 +201,27 @@ def run_notebook(path: Path, python: Path, seconds: float = CELL_SECONDS) -> Res
             complaints.append(str(error))
         finally:
             client.stop_channels()
-            _end(manager)
+            await _end(manager)
     if not complaints and stored - set(seen):
         complaints.append(f"claims that were not reached: {', '.join(sorted(stored - set(seen)))}")
     return Result(path.stem, time.monotonic() - began, len(seen), complaints)
 
 
-def _end(manager: KernelManager) -> None:
+async def _end(manager: AsyncKernelManager) -> None:
     """End a kernel and what it started."""
     family: list[psutil.Process] = []
     with contextlib.suppress(psutil.Error):
         kernel = getattr(manager.provisioner, "pid", None)
         family = psutil.Process(kernel).children(recursive=True) if kernel else []
-    manager.shutdown_kernel(now=True)
+    await manager.shutdown_kernel(now=True)
     for process in family:
         with contextlib.suppress(psutil.Error):
             process.kill()
 
 
-def execute(
-    manager: KernelManager, client: Any, source: str, seconds: float
-) -> Iterator[dict[str, Any]]:
+async def execute(
+    manager: AsyncKernelManager, client: Any, source: str, seconds: float
+) -> AsyncIterator[dict[str, Any]]:
     """The outputs of a cell, as they come.
 
     Raises: TimeoutError if it takes too long, RuntimeError if the kernel dies.
@@ -228,9 +232,9 @@ def execute(
         if time.monotonic() > end:
             raise TimeoutError(f"a cell took more than {seconds:g} s: {source[:200]}")
         try:
-            message = client.get_iopub_msg(timeout=1)
+            message = await client.get_iopub_msg(timeout=1)
         except queue.Empty:
-            if not manager.is_alive():
+            if not await manager.is_alive():
                 raise RuntimeError(f"the kernel died in this cell: {source[:200]}") from None
             continue
         if message["parent_header"].get("msg_id") != asked:

@@ -7,6 +7,7 @@ The environment is made by the first run, from the package index; `make colab`, 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import http.server
 import subprocess
@@ -55,7 +56,8 @@ def test_the_cell_installs_the_wheel_that_a_site_offers(
     there.mkdir()
     bookwheel.package(site / "downloads", ["wheel"])
     handler = functools.partial(Quiet, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with make.one_at_a_time("elsewhere-colab"), server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -109,13 +111,19 @@ def test_what_is_wrong_with_a_notebook_is_seen(tmp_path: Path) -> None:
         assert said in found[name] and bool(said) == bool(found[name]), (name, found[name])
 
 
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that is not made, and in which nothing is installed."""
+    monkeypatch.setattr(make, "one_at_a_time", lambda what: contextlib.nullcontext())
+    monkeypatch.setattr(elsewhere, "environment", lambda kind: HERE)
+    monkeypatch.setattr(elsewhere, "without_library", lambda python: None)
+
+
 def test_packages_that_changed_are_a_failure(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pretended: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     same = dict.fromkeys(elsewhere.NAMED, "1")
     freezes = iter([{**same, "old": "3"}, {**same, "jax": "2", "new": "1"}])
-    monkeypatch.setattr(elsewhere, "environment", lambda kind: HERE)
-    monkeypatch.setattr(elsewhere, "without_library", lambda python: None)
     monkeypatch.setattr(elsewhere, "freeze", lambda python: next(freezes))
     monkeypatch.setattr(
         elsewhere, "run_notebook", lambda path, python: elsewhere.Result(path.stem, 1, 0, [])
@@ -129,11 +137,9 @@ def test_packages_that_changed_are_a_failure(
 
 
 def test_a_notebook_that_fails_first_ends_the_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pretended: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It installs what the others need."""
-    monkeypatch.setattr(elsewhere, "environment", lambda kind: HERE)
-    monkeypatch.setattr(elsewhere, "without_library", lambda python: None)
     monkeypatch.setattr(elsewhere, "freeze", lambda python: dict.fromkeys(elsewhere.NAMED, "1"))
     monkeypatch.setattr(
         elsewhere, "run_notebook", lambda path, python: elsewhere.Result(path.stem, 1, 0, ["bad"])
@@ -193,3 +199,36 @@ def test_nothing_of_the_books_environment_reaches_the_others(
     kept = elsewhere.variables(MORE="1")
     assert not {"PYTHONPATH", "OPTDYN_BOOK", "OPTDYN_REFERENCES", "IPYTHONDIR"} & kept.keys()
     assert kept["MORE"] == kept["PYTHONNOUSERSITE"] == "1"
+
+
+def test_the_targets_run_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str | Path]] = []
+    monkeypatch.setattr(make, "setup", lambda: None)
+    monkeypatch.setattr(make, "run", lambda command, **_: asked.append(command) or 0)
+    assert set(make.ELSEWHERE) == set(elsewhere.KINDS)
+    for kind in make.ELSEWHERE:
+        make.main([kind])
+        dry = ["make", "-n", "-C", str(ROOT), kind, "NOTEBOOKS=a.ipynb"]
+        assert f"make.py {kind} a.ipynb" in subprocess.check_output(dry, text=True)
+    assert [command[1:] for command in asked] == [
+        ["-m", "tests.elsewhere", kind] for kind in make.ELSEWHERE
+    ]
+    make.main(["oldest", "a.ipynb"])
+    assert asked[-1][1:] == ["-m", "tests.elsewhere", "oldest", "a.ipynb"]
+    monkeypatch.setattr(make, "run", lambda command, **_: 1)
+    with pytest.raises(SystemExit):
+        make.main(["newest"])
+
+
+def test_test_all_fails_where_notebooks_fail_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPTDYN_KILLS", "20")  # which test_all would set for good
+    for part in "test", "lighthouse":
+        monkeypatch.setattr(make, part, lambda: None)
+    monkeypatch.setattr(make, "_conformance", lambda wish: "agrees")
+    for bad in (None, *make.ELSEWHERE):
+        monkeypatch.setattr(make, "run_elsewhere", lambda kind, bad=bad: int(kind == bad))
+        if bad is None:
+            make.test_all()
+            continue
+        with pytest.raises(SystemExit, match=f"make {bad}"):
+            make.test_all()

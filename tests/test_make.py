@@ -637,6 +637,8 @@ def test_all_tests_are_the_tests_with_more_kills(
     kills: list[str | None] = []
     monkeypatch.setattr(there, "test", lambda: kills.append(there.environment()["OPTDYN_KILLS"]))
     monkeypatch.setattr(there, "_conformance", lambda wish: "agrees")
+    monkeypatch.setattr(there, "run_elsewhere", lambda kind: 0)
+    monkeypatch.setattr(there, "lighthouse", lambda: None)
     there.test_all()
     monkeypatch.setenv("OPTDYN_KILLS", "2")
     there.test_all()

@@ -8,6 +8,10 @@ from the page.
 
 from __future__ import annotations
 
+import functools
+import gzip
+import http.client
+import http.server
 import os
 import posixpath
 import re
@@ -40,6 +44,7 @@ from test_site import (
     site,
     weight,
 )
+from tests import lighthouse, outside
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
@@ -264,8 +269,8 @@ REFUSED = {
     "script-src-elem inline",
     "script-src-attr inline",
     "img-src https://example.org/pixel.png",
-    "frame-src https://example.org/",
-    "object-src https://example.org/x.swf",
+    "frame-src https://example.org",
+    "object-src https://example.org",
     "script-src-elem https://example.org/x.js",
     "script-src eval",
     "connect-src https://example.org/",
@@ -346,12 +351,15 @@ def test_a_figure_computes_from_a_file_under_the_policy(browser, site):
 FOCUS = """() => {
   const e = document.activeElement;
   if (e === document.body) return null;
-  const style = getComputedStyle(e), box = e.getBoundingClientRect();
+  // what has no height shows its focus on its card, or on what is drawn in it
+  const shown = [e, e.closest('.sd-card'), e.firstElementChild]
+    .find((one) => one?.getBoundingClientRect().height);
+  const style = getComputedStyle(shown), box = shown.getBoundingClientRect();
   const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
   const inside = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-  const spots = [...e.getClientRects()].flatMap((r) => [0.2, 0.5, 0.8].map((part) =>
+  const spots = [...shown.getClientRects()].flatMap((r) => [0.2, 0.5, 0.8].map((part) =>
     document.elementFromPoint(r.left + r.width * part, r.top + r.height / 2)));
-  const seen = spots.some((s) => s && (e.contains(s) || s.contains(e)));
+  const seen = spots.some((s) => s && (shown.contains(s) || s.contains(shown)));
   window.stops ??= new Map();
   if (!window.stops.has(e)) window.stops.set(e, window.stops.size);
   return { number: window.stops.get(e), ring, inside, seen,
@@ -364,6 +372,7 @@ WALKED = ARTICLES if ALL else ["book/index.html", "book/notation.html", "chapter
 @pytest.mark.parametrize("name", [*WALKED, "search.html"])
 def test_the_tab_key_reaches_everything_and_shows_where_it_is(browser, served, name):
     page = opened(browser, *DESK)
+    page.emulate_media(reduced_motion="reduce")  # or the page is still scrolling when it is seen
     try:
         read(page, served + name)
         page.evaluate("document.activeElement.blur()")  # the search page begins in its field
@@ -383,7 +392,7 @@ def test_the_tab_key_reaches_everything_and_shows_where_it_is(browser, served, n
     numbers = [stop["number"] for stop in stops]
     assert numbers == list(range(len(stops))), "the focus goes round in a trap"
     assert len(stops) < 600
-    assert [s["what"] for s in stops if not (s["ring"] and s["inside"] and s["seen"])] == []
+    assert [s for s in stops if not (s["ring"] and s["inside"] and s["seen"])] == []
     if name != "search.html":
         assert stops[0]["skip"], "the first stop is not the way to the text"
     reached = sum(bool(s["figure"]) or "left-prev" in s["what"] or "right-next" in s["what"]
@@ -601,3 +610,101 @@ def test_an_archive_runs_without_a_network(site, tmp_path, name):
     where = re.search(r"LIBRARY (.*)", done.stdout)
     assert where
     assert Path(where[1]).resolve() == (notebook.parent / "optdyn" / "__init__.py").resolve()
+
+
+# --- links and Lighthouse -------------------------------------------------------------
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A host with one page, one that is gone, one that is kept from programs."""
+
+    def do_HEAD(self) -> None:
+        if self.path == "/only-get":
+            return self.send_error(405)
+        self.send_response({"/": 200, "/gone": 410, "/kept": 403}.get(self.path, 404))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response({"/only-get": 200, "/kept": 403}.get(self.path, 404))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_link_outside_is_alive_dead_or_unknown(monkeypatch, capsys):
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+        paths = ("/", "/gone", "/kept", "/missing", "/only-get")
+        try:
+            answers = outside.ask_all((base + path for path in paths), pause=0)
+        finally:
+            server.shutdown()
+    kinds = [answers[base + path][0] for path in paths]
+    alive, gone, unknown = outside.ALIVE, outside.GONE, outside.UNKNOWN
+    assert kinds == [alive, gone, unknown, gone, alive]
+    assert outside.report({address: ["a.html"] for address in answers}, answers) == 1
+    said = capsys.readouterr().out
+    assert "2 of 5 links outside are alive, 2 dead." in said
+    assert f"will not say (403): {base}/kept, from a.html" in said
+    assert outside.ask("http://127.0.0.1:9/", 5)[0] == unknown  # nobody listens there
+
+
+def test_without_a_network_no_link_is_called_dead(capsys):
+    nowhere = {"https://example.org/": (outside.NOWHERE, "no such name")}
+    assert outside.report({"https://example.org/": ["a.html"]}, nowhere) == 0
+    assert "no network" in capsys.readouterr().out
+    some = {**nowhere, "https://example.com/": (outside.ALIVE, "200")}
+    assert outside.report({key: ["a.html"] for key in some}, some) == 1
+
+
+def test_the_links_of_the_site_are_followed_and_listed(site, capsys):
+    assert outside.main([]) == 0
+    said = capsys.readouterr().out
+    assert f"{len(PAGES) + 1} pages; 0 links inside lead nowhere." in said
+    assert "  https://creativecommons.org/licenses/by/4.0/\n" in said
+
+
+def test_lighthouse_says_why_it_was_not_tried(site, monkeypatch, capsys):
+    monkeypatch.setattr(lighthouse.shutil, "which", lambda _: None)
+    assert lighthouse.main() == lighthouse.NOT_TRIED == make.NOT_TRIED
+    assert "Node.js" in capsys.readouterr().out
+
+
+def test_lighthouse_fails_below_95(site, monkeypatch, capsys):
+    def report(accessibility: float) -> dict[str, Any]:
+        parts = {name: {"score": 0.5, "auditRefs": []} for name in lighthouse.CATEGORIES}
+        parts["accessibility"] = {"score": accessibility, "auditRefs": [{"id": "a", "weight": 1}]}
+        return {"categories": parts, "audits": {"a": {"title": "A fault", "score": 0}}}
+
+    monkeypatch.setattr(lighthouse, "install", lambda: None)
+    given = iter([0.93, 0.94, 1.0, 0.96, 0.95, 0.2])
+    monkeypatch.setattr(lighthouse, "look", lambda *_: report(next(given)))
+    assert lighthouse.main(["one.html", "two.html"]) == 1
+    said = capsys.readouterr().out
+    assert "one.html: accessibility 94, performance 50" in said
+    assert "Accessibility is below 95 on one.html." in said
+    assert "    accessibility: A fault" in said
+
+
+def test_what_lighthouse_sees_is_compressed_and_has_the_headers(site):
+    handler = functools.partial(lighthouse.Compressing, directory=str(site))
+    with make.Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+            link.request("GET", "/book/notation.html", headers={"Accept-Encoding": "gzip"})
+            answer = link.getresponse()
+            body = answer.read()
+            link.close()
+        finally:
+            server.shutdown()
+    assert gzip.decompress(body) == (site / "book" / "notation.html").read_bytes()
+    assert (
+        answer.headers["Content-Security-Policy"]
+        == dict(make.site_headers(site))["Content-Security-Policy"]
+    )

@@ -8,11 +8,12 @@ docstring means for bookdocstrings. Anchors are full names, such as optdyn.cycle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import bookdocstrings as docstrings
+import bookformulas
 import booklibrary
 import bookpages
 from bookdocstrings import Section, Span
@@ -20,6 +21,7 @@ from booklibrary import Entry, Member, Module
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains import Domain, ObjType
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util.docutils import SphinxDirective
@@ -28,7 +30,6 @@ FRONT = "book/api"  # the page of all modules; those of the topics lie in the fo
 TITLES = {**bookpages.TOPICS, "tools": "For every topic"}
 SOURCES = "_modules/"  # where the site keeps the modules' sources
 MARKS = {"[t]": ("Traced", "api-traced"), "[h]": ("On the host", "api-host")}
-KINDS = {"function": "function", "class": "class", "constant": "data"}  # as Sphinx calls them
 
 
 class Reference:
@@ -103,17 +104,28 @@ class Setter:
         found: list[nodes.Node] = []
         before = ""
         for span in docstrings.spans(text, names):
-            found.append(self.span(span, before, entry))
+            found += self.formula(span) if span.kind == "math" else [self.span(span, before, entry)]
             before = span.text
         if found and before.startswith("["):
             found.append(nodes.Text("."))
         return found
 
+    def formula(self, span: Span) -> list[nodes.Node]:
+        """A formula in a line of text, which may break in it; code if it would be too wide."""
+        parts = bookformulas.pieces(span.text)
+        if max(map(bookformulas.letters, parts)) > bookformulas.WIDEST:
+            return [nodes.literal(text=span.target)]
+        found: list[nodes.Node] = []
+        for number, part in enumerate(parts):
+            sign = re.match(r"[-+/] ", part) if number else None
+            shown = f"{part[0]}\\: {part[2:]}" if sign else part  # no sign of one number
+            found += [nodes.Text(" ")] * (number > 0)
+            found.append(nodes.math(shown, shown))
+        return found
+
     def span(self, span: Span, before: str, entry: Entry | None) -> nodes.Node:
         if span.kind == "text":
             return nodes.Text(span.text)
-        if span.kind == "math":
-            return nodes.math(span.text, span.text)
         if span.kind == "name":
             code = nodes.literal(text=span.text)
             target = self.reference.named(span.target, self.module, entry)
@@ -294,17 +306,10 @@ class Topic(SphinxDirective):
                 f"api-topic: got {topic!r}, one of {', '.join(reference.library.topics)} is needed"
             )
         found: list[nodes.Node] = []
-        domain: Any = self.env.get_domain("py")
         for module in reference.library.topics[topic]:
             names = {name for entry in module.entries for name in entry.parameters}
             setter = Setter(reference, module.name, names)
-            made = setter.module_section(module)
-            found.append(made)
-            for entry in module.entries:
-                domain.note_object(entry.full, KINDS[entry.kind], entry.full, location=made)
-                for member in entry.members:
-                    full = f"{entry.full}.{member.name}"
-                    domain.note_object(full, member.kind, full, location=made)
+            found.append(setter.module_section(module))
         return found
 
 
@@ -369,7 +374,7 @@ class Index(SphinxDirective):
         return found
 
 
-# -- links, sources --------------------------------------------------------------------------------
+# -- links, sources, search ----------------------------------------------------------------------
 
 
 def start(app: Sphinx) -> None:
@@ -381,6 +386,35 @@ def start(app: Sphinx) -> None:
         )
     except ValueError as error:
         raise SphinxError(str(error)) from None
+
+
+class Names(Domain):
+    """What the search and objects.inv are told of.
+
+    Not Sphinx's own domain for Python: there a link to a place called `run` might mean a function.
+    """
+
+    name = "optdyn"
+    label = "optdyn"
+    object_types = {  # noqa: RUF012 (as in the base class)
+        kind: ObjType(kind) for kind in ("function", "class", "constant", "method", "property")
+    }
+
+    def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
+        reference = reference_of(self.env)
+        for entry in reference.library.entries:
+            page = f"{FRONT}/{reference.pages[entry.full]}"
+            if page in self.env.found_docs:
+                yield entry.full, entry.full, entry.kind, page, entry.full, 1
+                for member in entry.members:
+                    full = f"{entry.full}.{member.name}"
+                    yield full, full, member.kind, page, full, 1
+
+    def resolve_any_xref(self, *_: Any, **__: Any) -> list[tuple[str, nodes.reference]]:
+        return []
+
+    def merge_domaindata(self, *_: Any) -> None:
+        """Nothing is kept."""
 
 
 def outdated(
@@ -448,6 +482,7 @@ def source_pages(app: Sphinx) -> Iterable[tuple[str, dict[str, Any], str]]:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_domain(Names)
     app.add_directive("api-topic", Topic)
     app.add_directive("api-modules", Modules)
     app.add_directive("api-inner", Inner)

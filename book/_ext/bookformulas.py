@@ -563,3 +563,50 @@ def flat(text: str) -> str:
     while before != text:
         before, text = text, re.sub(r"[(\[{][^()\[\]{}]*[)\]}]", "", text)
     return text
+
+
+# -- long formulas in a line of text ---------------------------------------------------------------
+
+WIDEST = 32  # letters that no line may break in: a phone is hardly wider
+RELATIONS = tuple(f" {sign} " for sign in SIGNS.values())
+BREAKS = (RELATIONS, (" + ", " - "), (" / ",), (r",\; ", r"\, "))
+
+
+def letters(text: str) -> int:
+    """About how many letters wide a formula is."""
+    bare = re.sub(r"\\(?:mathrm|text|operatorname|left|right|frac|[lr]vert|[,;:!|])", "", text)
+    signs = len(re.findall(r" (?:[-+/=<>]|\\[a-z]+) ", bare))  # with the space around them
+    return signs + len(re.sub(r"\\[a-z]+", "x", bare).translate(str.maketrans("", "", "{}_^\\ ")))
+
+
+def pieces(text: str) -> list[str]:
+    """A formula in pieces, between which a line of text may break; they are short where possible.
+
+    >>> pieces("a_{1} = b")
+    ['a_{1} = b']
+    """
+    found = [text]
+    for marks in BREAKS:
+        found = [part for one in found for part in cut(one, marks)]
+    return found
+
+
+def cut(text: str, marks: tuple[str, ...]) -> list[str]:
+    """The text cut before each of the marks outside brackets, if it is long."""
+    if letters(text) <= WIDEST // 2:
+        return [text]
+    found, depth, start, at = [], 0, 0, 0
+    while at < len(text):
+        mark = next((m for m in marks if depth == 0 and at > start and text.startswith(m, at)), "")
+        if mark:
+            after = mark.startswith((",", "\\,"))  # these end a piece, the others begin one
+            stop = at + len(mark) if after else at
+            found.append(text[start:stop].strip())
+            start = stop
+            at += len(mark)
+            continue
+        opens = text[at] in "([{" or text.startswith(r"\lvert", at)
+        closes = text[at] in ")]}" or text.startswith(r"\rvert", at)
+        depth += opens - closes
+        at += 1
+    return [part for part in [*found, text[start:].strip()] if part]

@@ -160,7 +160,10 @@
   }
   function notes(wanted = !noted()) {
     root.classList.toggle("noted", wanted);
-    for (const aside of document.querySelectorAll(".notes")) aside.hidden = !wanted;
+    for (const aside of document.querySelectorAll(".notes")) {
+      aside.hidden = !wanted;
+      aside.tabIndex = 0; // they may need scrolling
+    }
     bar.querySelector("[data-act=notes]").setAttribute("aria-pressed", String(wanted));
     fit(slides[now]);
   }
@@ -193,6 +196,7 @@
     if (event.key === "Escape" && at.closest?.(".slide")) return slides[now].focus({ preventScroll: true });
     if (at.closest?.("input, select, textarea, [role=slider]")) return; // it needs its keys
     if (event.key === " " && at.closest?.("button, a, summary")) return;
+    if (at.closest?.(".notes") && !event.key.startsWith("Arrow")) return;
     const stage = stageOf(slides[now]);
     const down = event.key === "PageDown" || (event.key === " " && !event.shiftKey);
     const up = event.key === "PageUp" || (event.key === " " && event.shiftKey);

@@ -5,7 +5,7 @@ them::
 
     question = ask("cycles-critical-step", 7)
     question.text, question.answer, question.explanation
-    is_right(question, "10.7")
+    is_right(question, "2.25")
 
 The same seed gives the same question on every machine and in every version of NumPy. For a class::
 
@@ -20,13 +20,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import operator
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from optdyn import arguments
 from optdyn.questions_adam import BANK as ADAM
 from optdyn.questions_base import Option, Question, Template, show
 from optdyn.questions_cycles import BANK as CYCLES
@@ -51,6 +51,7 @@ __all__ = [
 TITLES = {"noise": "Noise", "cycles": "Cycles", "shiftk": "Memory", "adam": "Adam"}
 LETTERS = "ABCDEF"
 MOST_SEEDS = 1000
+MOST = 2**31 - 2  # the largest seed
 TEMPLATES = {one.name: one for bank in (NOISE, CYCLES, SHIFTK, ADAM) for one in bank.templates}
 
 
@@ -92,10 +93,19 @@ def ask(name: str, seed: int) -> Question:
 
     >>> question = ask("cycles-critical-step", 7)
     >>> question.kind, question.drawn
-    ('number', {'up': 5, 'down': 3, 'size': 0.5})
+    ('number', {'up': 6, 'down': 3, 'size': 2.0})
     """
     found = template(name)
-    return found.ask(arguments.count("seed", seed, least=0))
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = None
+    allowed = f"a whole number from 0 to {MOST} is needed; pass an int such as 7."
+    if number is None or isinstance(seed, bool):
+        raise TypeError(f"seed: got {seed!r}, {allowed}")
+    if not 0 <= number <= MOST:
+        raise ValueError(f"seed: got {number}, {allowed}")
+    return found.ask(number)
 
 
 def is_right(question: Question, given: float | str) -> bool:
@@ -103,7 +113,7 @@ def is_right(question: Question, given: float | str) -> bool:
 
     Raises: ValueError if the answer cannot be read as one of this kind.
 
-    >>> is_right(ask("cycles-critical-step", 7), "17")
+    >>> is_right(ask("cycles-critical-step", 7), "2.25")
     True
     """
     if question.kind == "number":
@@ -190,7 +200,7 @@ def _answered(question: Question) -> str:
         answer = ", ".join(_letters(question))
     lines = [f"**Answer:** {answer}", "", question.explanation]
     errors = [
-        f"- **{one}** {option.text} → {option.why}"
+        f"- **{one}** {option.text} ({option.why})"
         for one, option in zip(LETTERS, question.options, strict=False)
         if option.why
     ]
@@ -209,9 +219,9 @@ def seeds(text: str) -> list[int]:
     for part in text.replace(" ", "").split(","):
         ends = re.fullmatch(r"([0-9]{1,10})(?:-([0-9]{1,10}))?", part)
         first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
-        if first > last or last > 2**31 - 2:
+        if first > last or last > MOST:
             raise ValueError(
-                f"seeds: got {text!r}, whole numbers from 0 to {2**31 - 2} are needed, or "
+                f"seeds: got {text!r}, whole numbers from 0 to {MOST} are needed, or "
                 f"ranges of them; write them like 1-30 or 4,7,10-12."
             )
         if len(found) + last - first >= MOST_SEEDS:

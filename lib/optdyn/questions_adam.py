@@ -160,12 +160,16 @@ Signum would never stop.""",
 
 @BANK.template("mechanism", 2, "The longest step there is")
 def longest_step(draw: Draw) -> Draft:
+    case = draw.pick(["long", "shorter", "short"])  # the memory of the square
     b1, b2 = draw.pick(
         [
             (b1, b2)
             for b1 in (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-            for b2 in (0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
-            if abs(b1**2 - b2) > 0.03 * b2 and b1 != b2 and abs((1 - b1) ** 2 / (1 - b2) - 1) > 0.2
+            for b2 in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
+            if case == ("long" if b1 < b2 else "short" if b1**2 >= b2 else "shorter")
+            and abs(b1**2 - b2) > 0.03 * b2
+            and b1 != b2
+            and abs((1 - b1) ** 2 / (1 - b2) - 1) > 0.2
         ]
     )
     first = (1 - b1) / sqrt(1 - b2)
@@ -237,7 +241,7 @@ def dealt_blocks(draw: Draw) -> Draft:
     return number(
         dict(blocks=blocks, step=step, n=n),
         r"""A quadratic $\tfrac12 w^{\mathsf T} H w$ in four dimensions has two blocks of two
-coordinates. The Hessian of each block is a rotation by $45°$ of a diagonal matrix, with the
+coordinates. The Hessian of each block is a rotation by $45^\circ$ of a diagonal matrix, with the
 eigenvalues $<first>$ in the first block and $<second>$ in the second. Gradient descent with full
 gradients and the step size $<step>$ starts with the coefficient one along every eigenvector. What
 is the loss after $n = <n>$ <steps>?""",

@@ -72,7 +72,7 @@ class Draw:
     promise for the methods of its Generator.
 
     >>> Draw("an example", 0).shuffle("abcd")
-    ['d', 'b', 'c', 'a']
+    ['c', 'd', 'a', 'b']
     """
 
     def __init__(self, name: str, seed: int) -> None:
