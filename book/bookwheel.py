@@ -17,11 +17,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from build import BuildException, ProjectBuilder
+from build import BuildBackendException, BuildException, ProjectBuilder
 from pyproject_hooks import quiet_subprocess_runner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,11 +49,17 @@ def package(
 ) -> None:
     """Build the files into `folder`; those of other versions go. Each appears whole.
 
-    Raises: BuildException if hatchling refuses.
+    Raises: BuildException or BuildBackendException if hatchling refuses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ["SOURCE_DATE_EPOCH"] = commit_time(root)  # for the builder's processes
-    builder = ProjectBuilder(root, runner=quiet_subprocess_runner)
+    when = {"SOURCE_DATE_EPOCH": commit_time(root)}
+
+    def runner(
+        cmd: Sequence[str], cwd: str | None = None, extra_environ: Mapping[str, str] | None = None
+    ) -> None:
+        quiet_subprocess_runner(cmd, cwd, {**(extra_environ or {}), **when})
+
+    builder = ProjectBuilder(root, runner=runner)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
         made = [Path(builder.build(kind, scratch)) for kind in kinds]
         for old in [*folder.glob("optdyn-*.whl"), *folder.glob("optdyn-*.tar.gz")]:
@@ -74,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Note: lib/ or pyproject.toml has changes that are in no commit.")
     try:
         package(chosen.folder, ["wheel"] if chosen.wheel else ["sdist", "wheel"])
-    except BuildException as error:
+    except (BuildException, BuildBackendException) as error:
         print(f"The package could not be built: {error}", file=sys.stderr)
         return 1
     return 0

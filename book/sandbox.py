@@ -23,6 +23,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -257,8 +258,16 @@ def _filter(column: int, architecture: int, own: int) -> ctypes.Array[_Step]:
 
 
 def system() -> list[Path]:
-    """Python with its packages, the libraries of the system, and what they ask of the machine."""
-    places = ["/usr", "/lib", "/lib64", sys.prefix, sys.base_prefix, sys.exec_prefix]
+    """Python with its packages, the libraries of the system, and what they ask of the machine.
+
+    Not the whole of /usr: nbgrader's exchange, with what all students hand in, lies in there.
+    """
+    base = Path(sys.base_prefix)
+    places: list[str | Path] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"]
+    places += [base / "lib", base / "lib64"]
+    places += [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    if sys.prefix != sys.base_prefix:
+        places.append(sys.prefix)  # an environment of its own
     places += ["/etc/ld.so.cache", "/etc/localtime", "/etc/mime.types", "/dev/urandom"]
     places += ["/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/version"]
     places += ["/sys/devices/system/cpu", "/sys/devices/system/node"]

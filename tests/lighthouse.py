@@ -54,7 +54,7 @@ class Compressing(make.Handler):
             "image/svg+xml",
         )
         if not (asked and text and path.is_file()):
-            return super().send_head()
+            return super().send_head()  # type: ignore[no-untyped-call]
         body = compressed(path, path.stat().st_mtime_ns)
         self.send_response(200)
         self.send_header("Content-Type", kind)

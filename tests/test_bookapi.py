@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import html
 import json
 import os
@@ -366,6 +367,13 @@ def test_every_formula_of_the_library_is_balanced(reference):
         assert not re.search(r"[`$#%]|__|\\[a-z]+\d", tex), tex
 
 
+@pytest.mark.parametrize("module", [formulas, booklibrary])
+def test_the_examples_in_the_extension_are_right(module):
+    tried = doctest.testmod(module)
+    assert tried.attempted > 0
+    assert tried.failed == 0
+
+
 # --- notebooks -----------------------------------------------------------------------------
 
 
@@ -530,7 +538,7 @@ def test_the_pages_say_what_the_sources_say(sites, reference, topic):
             for title in re.findall(r"^(Returns|Raises|Source):", doc, re.M):
                 assert title in said
             plain = re.match(r"[A-Z][a-z]*(?: [a-z]{2,})*", doc)
-            assert plain is None or plain[0] in said
+            assert plain is None or " ".join(plain[0].split()[:5]) in said
 
 
 def test_the_links_of_a_page(sites):

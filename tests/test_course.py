@@ -85,7 +85,7 @@ def filled(release: Any, functions: dict[str, str], after: str = "", attack: str
         if cell.cell_type == "code" and name is None:
             if "import jax" in cell.source:
                 continue  # nothing here needs it
-            cell.source = "import numpy as np"
+            cell.source = "import numpy as np\nfrom optdyn.check import check"
         if name in functions:
             cell.source = functions[name]
         made.append(cell)
@@ -191,7 +191,8 @@ ATTACKS: dict[str, tuple[str, int, str]] = {
     "starts": (STARTS, 6, ""),
     "loops": ("while True: pass", 6, ""),
     "stubborn": (
-        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+        "while True: time.sleep(1)",
         2,
         "did not end within",
     ),
@@ -372,7 +373,7 @@ def whole_class(this: Made) -> None:
     partly = copy.deepcopy(solutions)
     for cell in partly.cells:
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "cycles-certify":
-            cell.source = "def mine():\n    return [1, -1, 47], [19, 15, 1], '7.3'"
+            cell.source = "def mine():\n    return [1, -1, 3], [1, 1, 1], '1.5'"
         if cell.metadata.get("nbgrader", {}).get("grade_id") == "cycles-flip":
             cell.source = "def flip(z, weights):\n    weights[0] = 1\n    return 0.0"
     hand_in(this.folder, "partly", "cycles", partly)
@@ -574,6 +575,35 @@ def test_nothing_is_left_behind(made: Made) -> None:
     assert not (made.folder / "marking").exists()
 
 
+def test_the_marker_starts_again_after_a_verdict_that_takes_too_long(made: Made) -> None:
+    release, name = made.release(SHEET), SHEET
+    checks = course.checks_of(release)
+    this = course.Course(made.folder)
+    marking = course.Marking(this, name, release, checks, True, SECONDS)
+    with marking, marking.lane() as lane:
+        question = {"name": LAPS, "seed": marking.seeds[LAPS], "calls": [{"value": 1.0}]}
+        first = lane.process
+        assert lane.ask(question, seconds=0.0) is None and lane.process is None
+        answer = lane.ask(question)
+        assert answer is not None and "hint" in answer["wrong"]
+        assert lane.process is not first
+    assert left_running(made.boxes) == [] and list(made.boxes.iterdir()) == []
+
+
+def test_without_a_box_the_marks_are_the_same(made: Made) -> None:
+    """Of a harmless notebook: this runs with all rights."""
+    release = made.release(SHEET)
+    checks = course.checks_of(release)
+    functions = {**RIGHT, END: CODED[END]}
+    cells = course.put_in_order(filled(release, functions).cells, release)
+    this = course.Course(made.folder)
+    marking = course.Marking(this, SHEET, release, checks, False, SECONDS)
+    with marking, marking.lane() as lane:
+        run = marking.run(lane, cells)
+    assert [name for name, wrong in run.wrong.items() if wrong is None] == [PAIR, LAPS]
+    assert run.remark == "" and list(made.boxes.iterdir()) == []
+
+
 # --- nbgrader goes on from here -------------------------------------------------------
 
 
@@ -606,7 +636,7 @@ def test_a_second_marking_keeps_what_was_given_by_hand(made: Made) -> None:
 def test_nbgraders_own_tools_take_the_folder(made: Made) -> None:
     """Its autograder gives the same marks by the hidden tests; its feedback can be made."""
     folder = made.boxes / "copy"
-    for part in ("source", "release"):
+    for part in ("source", "release", "autograded/coded"):
         target = folder / part / SHEET / f"{SHEET}.ipynb"
         target.parent.mkdir(parents=True)
         target.write_bytes((made.folder / part / SHEET / f"{SHEET}.ipynb").read_bytes())
@@ -626,13 +656,13 @@ def test_nbgraders_own_tools_take_the_folder(made: Made) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
     try:
-        nbgrader("autograde", SHEET, "--force", "--student=[!a-b]*", "--log-level=ERROR")
         nbgrader("generate_feedback", SHEET, "--student=coded", "--log-level=ERROR")
+        page = (folder / "feedback" / "coded" / SHEET / f"{SHEET}.html").read_text("utf-8")
+        assert "on a hidden input" in page and "HIDDEN TESTS" not in page
+        nbgrader("autograde", SHEET, "--force", "--log-level=ERROR")
         with course.Course(folder).gradebook() as book:
             assert book.find_submission(SHEET, "knows").code_score == 6
             assert book.find_submission(SHEET, "coded").code_score == 0
-        page = (folder / "feedback" / "coded" / SHEET / f"{SHEET}.html").read_text("utf-8")
-        assert "on a hidden input" in page and "BEGIN HIDDEN TESTS" not in page
     finally:
         sandbox.remove(folder)
 

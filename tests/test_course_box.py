@@ -26,6 +26,7 @@ REFUSED = {
     "read a file": "open(OUTSIDE).read()",
     "read it by another name": "open('/proc/self/root' + OUTSIDE).read()",
     "list a folder": "os.listdir(os.path.dirname(OUTSIDE))",
+    "look for nbgrader's exchange": "os.listdir('/usr/local/share')",
     "read the list of users": "open('/etc/passwd').read()",
     "read the environment of its parent": "open(f'/proc/{os.getppid()}/environ').read()",
     "write a file": "open(OUTSIDE, 'a')",

@@ -113,7 +113,7 @@ def test_help_names_every_target_and_every_target_exists() -> None:
     text = make.parser().format_help()
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    commands = set(re.findall(r"^    ([\w-]+) +\S", text, re.MULTILINE))
+    commands = set(re.findall(r"^    ([\w-]+)(?: +\S|$)", text, re.MULTILINE))
     assert set(phony.split()) == commands
     assert {"book", "build", "test", "execute", "clean", "help"} <= commands
 

@@ -220,7 +220,7 @@ def test_slides_are_accessible_in_light_and_dark(browser, address, topic):
         found = []
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_selector(f"html[data-theme={scheme}]")
+            page.wait_for_selector(f"html[data-theme={scheme}]", state="attached")
             for number in numbers:
                 turn(page, number)
                 found += accessibility(page)

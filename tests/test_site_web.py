@@ -57,6 +57,8 @@ REQUESTS = 45  # of a page, at most
 BYTES = 1_900_000  # of a page with all that it loads, compressed, at most
 FIRST_BYTES = 700_000  # of a page without figures
 
+DECKS = [path.relative_to(SITE).as_posix() for path in sorted(SITE.glob("slides/*.html"))]
+
 every_page = pytest.mark.parametrize("name", PAGES)
 every_article = pytest.mark.parametrize("name", ARTICLES)
 
@@ -79,7 +81,7 @@ def parsed(line: str) -> dict[str, list[str]]:
 # --- the policy, as text --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*PAGES, "index.html"])
+@pytest.mark.parametrize("name", [*PAGES, *DECKS, "index.html"])
 def test_a_page_states_its_policy_before_anything_is_loaded(site, name):
     text = text_of(name)
     stated = policy_of(text)
@@ -112,7 +114,7 @@ def test_what_servers_are_told_allows_what_every_page_allows(site):
     assert set(bookweb.HEADERS) < set(headers)
     sent = parsed(headers["Content-Security-Policy"])
     assert sent.pop("frame-ancestors") == ["'self'"]
-    for name in PAGES:
+    for name in [*PAGES, *DECKS]:
         stated = policy_of(text_of(name))
         assert stated.keys() == sent.keys()
         assert all(set(sources) <= set(sent[k]) for k, sources in stated.items()), name
@@ -545,7 +547,7 @@ shell = InteractiveShell()
 cells = json.load(open(sys.argv[1], encoding="utf8"))["cells"]
 for cell in [c for c in cells if c["cell_type"] == "code"][:2]:
     shell.run_cell("".join(cell["source"])).raise_error()
-print("LIBRARY", shell.user_ns["optdyn"].__file__)
+print("LIBRARY", sys.modules["optdyn"].__file__)
 """
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,43 +22,60 @@ ROOT = Path(__file__).resolve().parent.parent
 WHEEL, ARCHIVE = "optdyn-{}-py3-none-any.whl", "optdyn-{}.tar.gz"
 
 
-def packaged(folder: Path, root: Path = ROOT) -> list[Path]:
+def packaged(folder: Path, root: Path) -> list[Path]:
     bookwheel.package(folder, root=root)
     return sorted(folder.iterdir())
 
 
+def copy_of(root: Path, folder: Path) -> Path:
+    """What the package is built from."""
+    folder.mkdir()
+    for name in "pyproject.toml", "README.md", "LICENSE", ".gitignore":
+        shutil.copyfile(root / name, folder / name)
+    skipped = shutil.ignore_patterns("__pycache__", "*.tmp")
+    shutil.copytree(root / "lib", folder / "lib", copy_function=shutil.copyfile, ignore=skipped)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:
-    """The wheel and the archive of this checkout."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SOURCE_DATE_EPOCH", raising=False)
-        yield packaged(tmp_path_factory.mktemp("dist"))
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout as it is at this moment."""
+    return copy_of(ROOT, tmp_path_factory.mktemp("checkout") / "one")
+
+
+@pytest.fixture(autouse=True)
+def one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+
+@pytest.fixture
+def files(checkout: Path) -> list[Path]:
+    """The wheel and the archive of the checkout."""
+    made = checkout.with_name("dist")
+    return sorted(made.iterdir()) if made.exists() else packaged(made, checkout)
 
 
 # --- what is in them ------------------------------------------------------------------
 
 
-def of_the_package() -> set[str]:
+def of_the_package(checkout: Path) -> set[str]:
     """The files of the library, as a wheel names them."""
-    library = ROOT / "lib"
-    found = (path for path in (library / "optdyn").rglob("*") if path.is_file())
-    return {
-        path.relative_to(library).as_posix()
-        for path in found
-        if "__pycache__" not in path.parts and path.suffix not in (".pyc", ".tmp")
-    }
+    found = (checkout / "lib" / "optdyn").rglob("*")
+    return {path.relative_to(checkout / "lib").as_posix() for path in found if path.is_file()}
 
 
-def test_the_wheel_has_the_files_of_the_package_and_the_licence(files: list[Path]) -> None:
+def test_the_wheel_has_the_files_of_the_package_and_the_licence(
+    checkout: Path, files: list[Path]
+) -> None:
     wheel, _ = files
     assert wheel.name == notebooks_wheel() == WHEEL.format(optdyn.__version__)
     info = wheel.name.rsplit("-", 3)[0] + ".dist-info"
     extra = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE")}
     with zipfile.ZipFile(wheel) as packed:
-        assert set(packed.namelist()) == of_the_package() | extra
-        assert packed.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-        for name in of_the_package():
-            assert packed.read(name) == (ROOT / "lib" / name).read_bytes(), name
+        assert set(packed.namelist()) == of_the_package(checkout) | extra
+        assert packed.read(f"{info}/licenses/LICENSE") == (checkout / "LICENSE").read_bytes()
+        for name in of_the_package(checkout):
+            assert packed.read(name) == (checkout / "lib" / name).read_bytes(), name
         said = packed.read(f"{info}/METADATA").decode()
     assert "License-Expression: Apache-2.0" in said
     assert "Requires-Dist: jax>=0.7.2\n" in said
@@ -73,51 +90,39 @@ def notebooks_wheel() -> str:
     return address.rsplit("/", 1)[1]
 
 
-def test_the_archive_has_what_the_wheel_is_built_from(files: list[Path], tmp_path: Path) -> None:
+def test_the_archive_has_what_the_wheel_is_built_from(
+    checkout: Path, files: list[Path], tmp_path: Path
+) -> None:
     wheel, archive = files
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
     (root,) = tmp_path.iterdir()
     names = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     more = {"PKG-INFO", "pyproject.toml", "README.md", "LICENSE", ".gitignore"}
-    assert names == {f"lib/{name}" for name in of_the_package()} | more
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOURCE_DATE_EPOCH", bookwheel.commit_time())
-        again, _ = packaged(tmp_path / "dist", root)
+    assert names == {f"lib/{name}" for name in of_the_package(checkout)} | more
+    again, _ = packaged(tmp_path / "dist", root)
     assert again.read_bytes() == wheel.read_bytes()
 
 
 # --- the same bytes -------------------------------------------------------------------
 
 
-def copy_of_checkout(folder: Path) -> Path:
-    """What the package is built from, with other times and modes."""
-    for name in "pyproject.toml", "README.md", "LICENSE", ".gitignore":
-        shutil.copyfile(ROOT / name, folder / name)
-    shutil.copytree(
-        ROOT / "lib", folder / "lib", copy_function=shutil.copyfile,
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )  # fmt: skip
-    for path in folder.rglob("*.py"):
+def test_two_builds_are_the_same_bytes(
+    checkout: Path, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another folder, of other times, in another zone, with other modes, beside a cache."""
+    copied = copy_of(checkout, tmp_path / "copy")
+    for path in copied.rglob("*.py"):
         os.utime(path, (1e9, 1e9))
         path.chmod(0o600)
-    cache = folder / "lib" / "optdyn" / "__pycache__"
+    cache = copied / "lib" / "optdyn" / "__pycache__"
     cache.mkdir()
     (cache / "noise.cpython-311.pyc").write_text("not to be packed")
-    return folder
-
-
-def test_two_builds_are_the_same_bytes(
-    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In another folder, at another time, in another zone, with other modes and no git."""
-    (tmp_path / "copy").mkdir()
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", bookwheel.commit_time())
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     before = os.umask(0o077)
     try:
-        again = packaged(tmp_path / "dist", copy_of_checkout(tmp_path / "copy"))
+        again = packaged(tmp_path / "dist", copied)
     finally:
         os.umask(before)
     assert [path.name for path in again] == [path.name for path in files]
@@ -139,13 +144,27 @@ def test_the_time_is_the_commits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_files_of_other_versions_go_and_nothing_else(
-    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Path, files: list[Path], tmp_path: Path
 ) -> None:
     for name in WHEEL.format("0.0.1"), ARCHIVE.format("0.0.1"), "mine.txt":
         (tmp_path / name).touch()
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", bookwheel.commit_time())
-    names = {path.name for path in packaged(tmp_path)}
+    names = {path.name for path in packaged(tmp_path, checkout)}
     assert names == {"mine.txt", *(path.name for path in files)}
+
+
+def test_a_build_that_fails_says_so_and_leaves_what_was_there(
+    checkout: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    broken, old = copy_of(checkout, tmp_path / "broken"), tmp_path / WHEEL.format("0.0.1")
+    (broken / "lib" / "optdyn" / "__init__.py").write_text("no version\n")
+    old.touch()
+    monkeypatch.setattr(bookwheel, "package", functools.partial(bookwheel.package, root=broken))
+    assert bookwheel.main([str(tmp_path)]) == 1
+    assert "The package could not be built" in capfd.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"broken", old.name}
 
 
 def test_make_dist_builds_into_dist(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 import make
+import optdyn
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -88,3 +90,15 @@ def test_binder_installs_the_library_and_nothing_else() -> None:
     (command,) = re.findall(r"^.*pip install.*$", text, re.MULTILINE)
     assert {"--no-deps", "--no-build-isolation", "."} <= set(command.split())
     assert "hatchling==" in make.LOCK.read_text()  # what builds it comes from the lock
+
+
+def test_what_binder_runs_installs_the_library(tmp_path: Path) -> None:
+    """The script itself, with a Python that installs into a folder of this test."""
+    python, target = tmp_path / "python3", tmp_path / "packages"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@" --no-index --target "{target}"\n')
+    python.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    script = ROOT / ".binder" / "postBuild"
+    subprocess.run([script], cwd=ROOT, env={**os.environ, "PATH": path}, check=True, timeout=120)
+    names = {found.name for found in target.iterdir()}
+    assert names == {"optdyn", f"optdyn-{optdyn.__version__}.dist-info"}

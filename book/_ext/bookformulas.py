@@ -6,7 +6,7 @@ is a space or `*`, a quotient is set as a fraction only where its two sides are 
 a letter with digits is one with an index: b1 is b_1.
 
 >>> tex("w_{t+1} = w_t - step_size * grad L(w_t)", {"step_size"})
-'w_{t+1} = w_{t} - \\mathrm{step\\_size}\\, \\nabla L(w_{t})'
+'w_{t + 1} = w_{t} - \\mathrm{step\\_size}\\, \\nabla L(w_{t})'
 """
 
 from __future__ import annotations
@@ -569,7 +569,12 @@ def flat(text: str) -> str:
 
 WIDEST = 32  # letters that no line may break in: a phone is hardly wider
 RELATIONS = tuple(f" {sign} " for sign in SIGNS.values())
-BREAKS = (RELATIONS, (" + ", " - "), (" / ",), (r",\; ", r"\, "))
+BREAKS = (  # where formulas of more letters than this are broken, the best places first
+    (RELATIONS, WIDEST // 2),
+    ((" + ", " - "), WIDEST // 2),
+    ((" / ",), 3 * WIDEST // 4),
+    ((r",\; ", r"\, "), 3 * WIDEST // 4),
+)
 
 
 def letters(text: str) -> int:
@@ -586,14 +591,14 @@ def pieces(text: str) -> list[str]:
     ['a_{1} = b']
     """
     found = [text]
-    for marks in BREAKS:
-        found = [part for one in found for part in cut(one, marks)]
+    for marks, most in BREAKS:
+        found = [part for one in found for part in cut(one, marks, most)]
     return found
 
 
-def cut(text: str, marks: tuple[str, ...]) -> list[str]:
-    """The text cut before each of the marks outside brackets, if it is long."""
-    if letters(text) <= WIDEST // 2:
+def cut(text: str, marks: tuple[str, ...], most: int) -> list[str]:
+    """The text cut at each of the marks outside brackets, if it has more letters than `most`."""
+    if letters(text) <= most:
         return [text]
     found, depth, start, at = [], 0, 0, 0
     while at < len(text):

@@ -547,7 +547,7 @@
         if (kind === "seed") press(`New ${label}`, () => go({ [seed]: (at[seed] + 1) % texts.length }));
       }
       press("Reset", reset, "optdyn-reset");
-      host.before(element("div", { class: "optdyn-panel" }, moved, row));
+      root.prepend(element("div", { class: "optdyn-panel" }, moved, row)); // above the still picture too: it stays where it is
       window.addEventListener("hashchange", () => {
         if (alone || !location.hash.includes("=")) return; // a link to a section leaves the figures as they are
         at = readAddress(name, controls);
