@@ -909,11 +909,15 @@ def options(homework: argparse.ArgumentParser, mark: argparse.ArgumentParser) ->
     mark.add_argument("--without-box", action="store_true", help="run notebooks unprotected")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = top.add_subparsers(dest="command", required=True)
     options(commands.add_parser("homework"), commands.add_parser("mark"))
-    chosen = parser.parse_args(arguments)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = parser().parse_args(arguments)
     if chosen.command == "homework":
         homework(
             chosen.topic,

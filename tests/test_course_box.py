@@ -16,6 +16,7 @@ import pytest
 import course
 import course_marker
 import course_worker
+import make
 import sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -367,6 +368,26 @@ def test_bad_input_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert "take one of x" in told("mark", "--course", str(folder), "--name", "y")
     assert "needs 5 at least" in told("mark", "--course", str(folder), "--seconds", "1")
     assert not (tmp_path / "course").exists()
+
+
+def test_make_hands_its_words_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(make, "setup", lambda: None)
+    monkeypatch.setattr(make, "run", lambda command: calls.append([*map(str, command)]) or 0)
+    monkeypatch.chdir(tmp_path)
+    words = ["homework", "--topic=cycles", "--course=here", "--exercises=1,2", "--seed=3"]
+    make.main([*words, "--name=first", "--students=class.csv"])
+    make.main(["mark", "--course=here", "--seconds=60", "--jobs=3", "--without-box"])
+    made, marked = (course.parser().parse_args(call[2:]) for call in calls)
+    assert vars(made) == {
+        "command": "homework", "topic": "cycles", "course": tmp_path / "here", "name": "first",
+        "students": tmp_path / "class.csv", "exercises": [1, 2], "seed": 3}  # fmt: skip
+    assert vars(marked) == {
+        "command": "mark", "course": tmp_path / "here", "name": None, "seconds": 60.0,
+        "jobs": 3, "without_box": True}  # fmt: skip
+    command = ["make", "-n", "-C", str(ROOT), "homework", "TOPIC=noise", "COURSE=a b", "NAME=n"]
+    said = " ".join(subprocess.check_output(command, text=True).replace("\\\n", " ").split())
+    assert 'make.py homework --topic noise --course "a b" --name n' in said
 
 
 def test_a_list_of_students_is_read_in_either_form(tmp_path: Path) -> None:

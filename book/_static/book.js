@@ -15,6 +15,6 @@
   window.addEventListener("resize", soon);
   window.addEventListener("load", () => {
     reach();
-    window.MathJax?.startup?.promise?.then(soon);
+    window.MathJax?.startup?.promise?.then(() => document.fonts.ready).then(soon);
   });
 })();
