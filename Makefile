@@ -13,6 +13,9 @@ help:
 book:
 	@$(PYTHON) make.py book $(if $(PORT),--port $(PORT))
 
+lab:
+	@$(PYTHON) make.py lab $(if $(PORT),--port $(PORT))
+
 bench:
 	@$(PYTHON) make.py bench $(if $(QUICK),--quick)
 
@@ -33,7 +36,7 @@ mark:
 colab oldest newest:
 	@$(PYTHON) make.py $@ $(NOTEBOOKS)
 
-build slides licences links lighthouse test test-all dist clean setup lock:
+build slides pdf epub licences links lighthouse test test-all dist clean setup lock:
 	@$(PYTHON) make.py $@
 
-.PHONY: help book build slides licences links lighthouse test test-all colab oldest newest dist bench sweep homework mark execute clean setup lock
+.PHONY: help book lab build slides pdf epub licences links lighthouse test test-all colab oldest newest dist bench sweep homework mark execute clean setup lock

@@ -18,6 +18,7 @@ import json
 import os
 import queue
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -387,6 +388,20 @@ def slides() -> None:
     say("Made _build/html/slides.")
 
 
+def edition(kind: str) -> None:
+    """Write the book as a PDF or an EPUB, from the built site; the site offers it from then on."""
+    os.environ["OPTDYN_CHROMIUM"] = str(find_chromium())
+    setup()
+    if not (SITE / "index.html").is_file():
+        stop("there is no site in _build/html yet: python make.py build")
+    log = ROOT / ".make" / f"{kind}.log"
+    with one_at_a_time("build"):
+        if watch(f"writing the {kind}", [venv_python(), ROOT / "book" / f"{kind}.py"], log) != 0:
+            say(tail(log))
+            stop(f"the {kind} could not be written (see above). The last one is kept.")
+    say(tail(log, 1).strip())
+
+
 def licences() -> None:
     """List the packages, vendored files and data of the book with their licences."""
     setup()
@@ -476,6 +491,70 @@ def book(port: int, no_serve: bool) -> None:
     build()
     if not no_serve:
         serve(port)
+
+
+# --- the notebooks in JupyterLab ------------------------------------------------------
+
+LAB_SETTINGS = {  # no questions to other hosts, and no file is written unasked
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+}
+
+
+@contextlib.contextmanager
+def jupyterlab(
+    folder: Path, own: Path, port: int = 8888, *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """JupyterLab on a folder, for this machine only, with a token; all it keeps lies in `own`.
+
+    Yields its process, its address from the first free port on, and the token, new each time.
+    """
+    if own.exists():  # what says where an earlier one was
+        shutil.rmtree(own / "runtime", ignore_errors=True)
+    (own / "settings").mkdir(parents=True, exist_ok=True)
+    (own / "settings" / "overrides.json").write_text(json.dumps(LAB_SETTINGS), "utf-8")
+    token = secrets.token_urlsafe(24)
+    folders = {f"JUPYTER_{name.upper()}_DIR": own / name for name in ("config", "data", "runtime")}
+    folders |= {f"JUPYTERLAB_{x}_DIR": own / x.lower() for x in ("SETTINGS", "WORKSPACES")}
+    command: list[str | Path] = [
+        *(venv_python(), "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"),
+        *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"),
+        *("--ServerApp.open_browser=False", "--ServerApp.answer_yes=True"),
+        *("--ServerApp.allow_root=True", "--ServerApp.log_level=WARN"),
+        f"--LabApp.app_settings_dir={own / 'settings'}",
+        *("--LabApp.news_url=None", "--LabApp.extension_manager=readonly"),
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *options,
+    ]
+    places = {name: str(path) for name, path in folders.items()}
+    log = own / "server.log"
+    with log.open("w", encoding="utf-8") as out:
+        env = environment(JUPYTER_TOKEN=token, **places)
+        process = start(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + 120
+        while not (found := list((own / "runtime").glob("jpserver-*.json"))):
+            if process.poll() is not None or time.monotonic() > end:
+                say(tail(log))
+                stop(f"JupyterLab did not start; the end of {log} is above.")
+            time.sleep(0.1)
+        yield process, str(json.loads(found[0].read_text("utf-8"))["url"]), token
+    finally:
+        finish(process)
+
+
+def lab(port: int) -> None:
+    """Open the book's notebooks in JupyterLab, to be run and changed."""
+    setup()
+    with jupyterlab(ROOT, ROOT / ".make" / "lab", port) as (process, address, token):
+        say(f"\nThe notebooks are at {address}lab/tree/chapters?token={token}")
+        say(
+            "They are the book's own files: what you save there stays, and nothing is saved unasked."
+        )
+        say("Press Ctrl-C to stop.")
+        with contextlib.suppress(KeyboardInterrupt):
+            process.wait()
+    say("")
 
 
 # --- the tests -----------------------------------------------------------------------
@@ -581,7 +660,7 @@ def lint() -> int:
 
 
 def unit() -> int:
-    others = "notebooks", "figures", "elsewhere", "course", "site", "budget"
+    others = "notebooks", "figures", "elsewhere", "course", "printed", "site", "live", "budget"
     rest = " and ".join(f"not {part}" for part in others)
     return pytest_twice("-n2", "-m", rest, "--durations=20", "--durations-min=3")
 
@@ -619,9 +698,19 @@ def build_part() -> int:
     return 0
 
 
+def printed() -> int:
+    return pytest("-m", "printed", "tests")
+
+
 def site() -> int:
     shutil.rmtree(ROOT / ".make" / "visits", ignore_errors=True)
     return pytest_twice(*ONE_BY_ONE, "-m", "site and not budget", "tests")
+
+
+def live() -> int:
+    # One test runs a whole notebook; each wait in it has its own limit.
+    patience = f"faulthandler_timeout={3 * PATIENCE}"
+    return pytest_twice("-m", "live", "tests", "-o", patience)
 
 
 def budgets() -> int:
@@ -636,7 +725,9 @@ PARTS: tuple[tuple[str, Callable[[], int]], ...] = (
     ("other versions", elsewhere),
     ("homework", course),
     ("build", build_part),
+    ("PDF and EPUB", printed),
     ("site in Chromium", site),
+    ("live kernel", live),
     ("budgets", budgets),
 )
 SECONDS_BUDGET = {"build": 90, "all": 1500}  # a test fails at three times these
@@ -704,7 +795,8 @@ def links(outside: bool) -> None:
     """Follow the links of the built site; list those that lead outside, or try them."""
     setup()
     options = ["--outside"] if outside else []
-    if status := run([venv_python(), "-m", "tests.outside", *options]):
+    status = run([venv_python(), "-m", "tests.outside", *options])
+    if status:
         raise SystemExit(status)
 
 
@@ -870,7 +962,11 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=_port, default=8000, help="first port to try")
     one.add_argument("--no-serve", action="store_true", help="build only")
     add("build", help="build the book into _build/html, from stored outputs")
+    one = add("lab", help="open the notebooks in JupyterLab on this machine")
+    one.add_argument("--port", type=_port, default=8888, help="first port to try")
     add("slides", help="make only the slides of the built site anew")
+    add("pdf", help="write the built site as a book to print, _build/pdf")
+    add("epub", help="write the built site as an EPUB, _build/epub")
     add("licences", help="list the licences of all packages, scripts, fonts and data")
     add("test", help="run every test, and print the seconds of each part")
     add("test-all", help="the same with more kills, and translator and notebooks elsewhere")
@@ -920,6 +1016,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser().print_help()
     elif command == "book":
         book(chosen.port, chosen.no_serve)
+    elif command == "lab":
+        lab(chosen.port)
     elif command == "bench":
         bench(chosen.quick)
     elif command == "sweep":
@@ -941,6 +1039,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         clean(chosen.all)
     elif command == "slides":
         slides()
+    elif command in ("pdf", "epub"):
+        edition(command)
     elif command == "licences":
         licences()
     elif command == "lock":

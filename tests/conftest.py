@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("book")
 
 
 # The parts of make test that a file's name tells; all others are unit tests.
-PARTS = ("notebooks", "figures", "elsewhere", "course", "site")
+PARTS = ("notebooks", "figures", "elsewhere", "course", "printed", "site", "live")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
