@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -509,13 +510,19 @@ def jupyterlab(
 
     Yields its process, its address from the first free port on, and the token, new each time.
     """
-    if own.exists():  # what says where an earlier one was
-        shutil.rmtree(own / "runtime", ignore_errors=True)
     (own / "settings").mkdir(parents=True, exist_ok=True)
     (own / "settings" / "overrides.json").write_text(json.dumps(LAB_SETTINGS), "utf-8")
     token = secrets.token_urlsafe(24)
-    folders = {f"JUPYTER_{name.upper()}_DIR": own / name for name in ("config", "data", "runtime")}
-    folders |= {f"JUPYTERLAB_{x}_DIR": own / x.lower() for x in ("SETTINGS", "WORKSPACES")}
+    runtime = Path(tempfile.mkdtemp(prefix="optdyn-lab-"))
+    places = {
+        "IPYTHONDIR": own / "ipython",
+        "JUPYTER_CONFIG_DIR": own / "config",
+        "JUPYTER_DATA_DIR": own / "data",
+        "JUPYTER_RUNTIME_DIR": runtime,
+        "JUPYTERLAB_SETTINGS_DIR": own / "user",
+        "JUPYTERLAB_WORKSPACES_DIR": own / "workspaces",
+    }
+    env = environment(JUPYTER_TOKEN=token, **{name: str(path) for name, path in places.items()})
     command: list[str | Path] = [
         *(venv_python(), "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"),
         *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"),
@@ -526,21 +533,32 @@ def jupyterlab(
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         *options,
     ]
-    places = {name: str(path) for name, path in folders.items()}
     log = own / "server.log"
     with log.open("w", encoding="utf-8") as out:
-        env = environment(JUPYTER_TOKEN=token, **places)
         process = start(command, env=env, stdout=out, stderr=subprocess.STDOUT)
     try:
         end = time.monotonic() + 120
-        while not (found := list((own / "runtime").glob("jpserver-*.json"))):
+        address = ""
+        while not address:
             if process.poll() is not None or time.monotonic() > end:
                 say(tail(log))
                 stop(f"JupyterLab did not start; the end of {log} is above.")
             time.sleep(0.1)
-        yield process, str(json.loads(found[0].read_text("utf-8"))["url"]), token
+            address = _lab_address(runtime)
+        yield process, address, token
     finally:
         finish(process)
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _lab_address(runtime: Path) -> str:
+    """The address that a JupyterLab has written down there, once it listens; until then nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        for file in runtime.glob("jpserver-*.json"):
+            said = json.loads(file.read_text("utf-8"))
+            with socket.create_connection(("127.0.0.1", said["port"]), 1):
+                return str(said["url"])
+    return ""
 
 
 def lab(port: int) -> None:
@@ -548,9 +566,7 @@ def lab(port: int) -> None:
     setup()
     with jupyterlab(ROOT, ROOT / ".make" / "lab", port) as (process, address, token):
         say(f"\nThe notebooks are at {address}lab/tree/chapters?token={token}")
-        say(
-            "They are the book's own files: what you save there stays, and nothing is saved unasked."
-        )
+        say("They are the book's own files. Nothing is saved until you save it.")
         say("Press Ctrl-C to stop.")
         with contextlib.suppress(KeyboardInterrupt):
             process.wait()
@@ -699,7 +715,8 @@ def build_part() -> int:
 
 
 def printed() -> int:
-    return pytest("-m", "printed", "tests")
+    # In test-all the whole book is printed twice; each printing has its own limit.
+    return pytest("-m", "printed", "tests", "-o", f"faulthandler_timeout={8 * PATIENCE}")
 
 
 def site() -> int:
@@ -777,6 +794,7 @@ CONFORMANCE = ("optax>=0.2.8", "mini-racer>=0.12", "pytest>=8")
 def test_all() -> None:
     """Everything `test` does, with every kill; then the translator and the notebooks elsewhere."""
     os.environ.setdefault("OPTDYN_KILLS", "20")  # moments at which a sweep is killed
+    os.environ.setdefault("OPTDYN_ALL", "1")  # longer lists: of notebooks run live, of pages
     test()
     verdicts = [(wish, _conformance(wish)) for wish in (OLDEST, "jax")]
     say("\nThe translator on other versions of JAX")

@@ -25,7 +25,7 @@ import printed
 from printed import Printed, Record
 
 FILE = printed.ROOT / "_build" / "epub" / f"{printed.NAME}.epub"
-PATIENCE = 240.0  # seconds for one attempt
+PATIENCE, A_FORMULA = 60.0, 0.05  # seconds for one attempt, and more for each formula
 DATE = (1980, 1, 1, 0, 0, 0)  # of every file in the archive
 CHUNK = 400  # formulas at a time
 
@@ -89,13 +89,15 @@ def mathml(formulas: Sequence[tuple[str, bool]], site: Path = printed.SITE) -> l
 
     unique = list(dict.fromkeys(formulas))
     everything, formulas = formulas, unique
-    found = dict(zip(unique, printed.with_patience(attempt, PATIENCE), strict=True))
+    found = dict(
+        zip(unique, printed.with_patience(attempt, PATIENCE + A_FORMULA * len(unique)), strict=True)
+    )
     return [_neat(found[formula], formula[0]) for formula in everything]
 
 
 def _neat(made: str, tex: str) -> str:
     """MathML in one line, without what MathJax keeps for itself, and with its TeX as its words."""
-    if "<merror" in made:
+    if "<merror" in made or 'mathcolor="red"' in made:
         raise ValueError(f"MathJax does not understand the formula {tex!r}")
     made = re.sub(r"<!--.*?-->", "", re.sub(r' data-[\w-]+="[^"]*"', "", made), flags=re.S)
     made = re.sub(r">\s+<", "><", made)

@@ -22,14 +22,19 @@ import printed
 from printed import Printed, Record
 
 FILE = printed.ROOT / "_build" / "pdf" / f"{printed.NAME}.pdf"
-PATIENCE = 500.0  # seconds for one attempt
+PATIENCE, A_PAGE = 60.0, 20.0  # seconds for one attempt, and more for each page
 
 TYPESET = """async () => {
   await Promise.all([...document.fonts].map((font) => font.load()));
   await MathJax.startup.promise;
   await MathJax.typesetPromise([...document.querySelectorAll('.math')]);
+  // what only screen readers hear of a formula is not printed
+  document.querySelectorAll('mjx-assistive-mml').forEach((element) => element.remove());
   await Promise.all([...document.images].map((image) => image.decode()));
   await document.fonts.ready;
+  document.body.style.display = 'none';  // laid out anew: a trace of when fonts came would be left
+  document.body.offsetHeight;
+  document.body.style.display = '';
 }"""
 # What is wider than the column is set smaller, so that paper does not cut it; says what is left.
 FIT = """() => {
@@ -48,11 +53,14 @@ FIT = """() => {
   }
   for (const code of document.querySelectorAll('pre'))
     if (code.textContent.split('\\n').length < 25) code.classList.add('short');
-  const wide = (element) => element.getBoundingClientRect().right > column + 2;
+  const wide = (element) => element.getBoundingClientRect().right > column + 2
+    || (element.tagName === 'PRE' && element.scrollWidth > element.clientWidth + 2);
   return {
     cut: [...document.querySelectorAll('mjx-math, img, table, pre')].filter(wide)
       .map((element) => `${element.closest('.sheet')?.id} ${element.tagName} ${element.textContent.slice(0, 80)}`),
-    wrong: [...document.querySelectorAll('mjx-merror')].map((error) => error.textContent),
+    wrong: MathJax.startup.document.getMathItemsWithin(document.body)
+      .filter((item) => item.typesetRoot.querySelector('mjx-merror, mjx-mtext[style*=red]'))
+      .map((item) => item.math),
     raw: [...document.querySelectorAll('.math:not(:has(mjx-container))')].map((e) => e.textContent),
     blank: [...document.images].filter((image) => !image.width || !image.height).map((image) => image.alt),
   };
@@ -301,7 +309,9 @@ def make(site: Path = printed.SITE, file: Path = FILE, only: Sequence[str] = ())
                 raise ValueError("the numbers in the contents moved the sheets they count")
             return content
 
-    content = finished(printed.with_patience(attempt, PATIENCE), printed.record())
+    content = finished(
+        printed.with_patience(attempt, PATIENCE + A_PAGE * len(pages)), printed.record()
+    )
     printed.write_whole(file, content)
     return len(re.findall(rb"/Type /Page\n", content))
 

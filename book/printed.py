@@ -8,18 +8,21 @@ solutions of exercises. What only a screen can use is left out too.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
 import os
 import posixpath
 import re
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
+import playwright.async_api
 import yaml
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, Tag
@@ -33,6 +36,7 @@ BASE = "http://book.invalid/"  # never asked for: render() answers from the site
 SCREEN = ".headerlink, .optdyn-run, .toctree-wrapper, button, svg.sd-octicon, .sd-summary-state-marker, .backrefs"  # noqa: E501
 DATA = re.compile(r'<script type="application/json">(.*?)</script>', re.DOTALL)
 FOLDED = re.compile(r'<details class="admonition hide above-input">.*?</details>', re.DOTALL)
+PLAIN = re.compile(r'<span class="(?:n|nn|nx|p|w)">([^<]*)</span>')  # code as black as all text
 ANSWER = re.compile(r'<div class="cell[^"]*\btag_solution-only\b[^"]*">\s*$')
 HEADINGS = re.compile(r"h[1-6]")
 
@@ -174,7 +178,7 @@ def _cleaned(entry: Entry, site: Path, live: str) -> Printed:
     text = article_of(site, entry.name)
     data = [json.loads(found) for found in DATA.findall(text)]  # one a figure
     text = DATA.sub("", text)
-    text = FOLDED.sub(_unfolded, text)
+    text = PLAIN.sub(r"\1", FOLDED.sub(_unfolded, text))
     article = BeautifulSoup(text, "html.parser").article
     assert article is not None
     for useless in article.select(SCREEN):
@@ -204,7 +208,8 @@ def _unfolded(found: re.Match[str]) -> str:
     if not ANSWER.search(found.string, 0, found.start()):
         return ""
     code = found[0].partition("</summary>")[2].removesuffix("</details>")
-    return "" if ".widget()" in BeautifulSoup(code, "html.parser").get_text() else code
+    plain = BeautifulSoup(code, "html.parser").get_text()
+    return "" if re.search(r"\.widget\(\)|charts\.figure\(", plain) else code  # it draws
 
 
 def _new(name: str, *children: str | Tag, **attributes: str) -> Tag:
@@ -347,8 +352,6 @@ ARGUMENTS = [
 
 def browser_path() -> str:
     """The Chromium to use: OPTDYN_CHROMIUM, or the one that make.py finds."""
-    import sys
-
     sys.path.append(str(ROOT))
     try:
         import make
@@ -366,7 +369,6 @@ async def rendered(document: str, site: Path = SITE) -> AsyncIterator[Any]:
 
     Whoever uses it bounds the time: asyncio.timeout. The browser ends with it.
     """
-    from playwright.async_api import async_playwright
 
     async def answer(route: Any) -> None:
         path = unquote(urlsplit(route.request.url).path).lstrip("/")
@@ -379,8 +381,8 @@ async def rendered(document: str, site: Path = SITE) -> AsyncIterator[Any]:
         else:
             await route.abort()
 
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
+    async with playwright.async_api.async_playwright() as started:
+        browser = await started.chromium.launch(
             executable_path=browser_path(), args=ARGUMENTS, handle_sigterm=False
         )
         try:
@@ -390,11 +392,8 @@ async def rendered(document: str, site: Path = SITE) -> AsyncIterator[Any]:
             await page.goto(f"{BASE}print.html")
             yield page
         finally:
-            browser_ended = browser.close()
             with contextlib.suppress(Exception):
-                import asyncio
-
-                await asyncio.wait_for(browser_ended, 10)
+                await asyncio.wait_for(browser.close(), 10)
 
 
 def with_patience(attempt: Any, seconds: float) -> Any:
@@ -403,10 +402,9 @@ def with_patience(attempt: Any, seconds: float) -> Any:
     Headless Chromium now and then stops drawing a page, for good.
 
     Raises:
-        TimeoutError: neither did.
+        TimeoutError: it was too slow, twice.
+        ValueError: Chromium ended or failed, twice.
     """
-    import asyncio
-
     for last in (False, True):
         try:
             return asyncio.run(asyncio.wait_for(attempt(), seconds))
@@ -415,6 +413,9 @@ def with_patience(attempt: Any, seconds: float) -> Any:
                 raise TimeoutError(
                     f"Chromium did not answer within {seconds:.0f} seconds, twice; call again"
                 ) from None
+        except playwright.async_api.Error as problem:
+            if last:
+                raise ValueError(f"Chromium failed, twice: {problem.message}") from None
 
 
 # --- the editions among the site's downloads -------------------------------------------

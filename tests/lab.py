@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -28,7 +29,7 @@ from playwright.sync_api import Browser, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import make
-from tests.elsewhere import claims_of
+from tests.elsewhere import TAKEN_ALONG, claims_of
 
 CELL_SECONDS = 300.0  # without one more finished cell: it hangs
 PATIENCE = 20.0  # seconds from a key to another picture; then the figure counts as unmoved
@@ -65,7 +66,7 @@ class Seen(NamedTuple):
 
 @contextlib.contextmanager
 def started(folder: Path, own: Path) -> Iterator[Lab]:
-    """JupyterLab on a folder, with all its settings in `own`; it and its kernels end in any case."""
+    """JupyterLab on a folder, its settings in `own`; it and its kernels end in any case."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -126,7 +127,7 @@ READY = """() => {
 }"""
 CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter((cell) => cell.model.type === 'code' && cell.model.sharedModel.getSource().trim())
-  .map(({ model }) => ({ done: model.executionCount !== null && model.executionState === 'idle' }))"""
+  .map(({ model }) => model.executionCount !== null && model.executionState === 'idle')"""
 OUTPUTS = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .map(({ model }) => (model.type === 'code' ? model.outputs.toJSON() : []))"""
 FIGURES = ".jp-OutputArea-output .widget-vbox:has(> .widget-output)"
@@ -159,7 +160,7 @@ WATCH = f"""(box) => {{
 MOVED = "() => window.optdynWatch.ms !== null"
 SLIDER = ".noUi-handle"  # what ipywidgets makes of one
 STAND = """(box) => {
-  for (const other of document.querySelectorAll('[data-reader]')) other.removeAttribute('data-reader');
+  document.querySelectorAll('[data-reader]').forEach((one) => one.removeAttribute('data-reader'));
   box.dataset.reader = 'here';
   box.tabIndex = -1;
   box.focus();
@@ -192,6 +193,9 @@ def run_notebook(
     A page that is no longer drawn is closed, and the notebook is run once more from the start.
     """
     stated = without_outputs(path, lab.folder / name)
+    if along := TAKEN_ALONG.get(name):
+        (lab.folder / along).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(make.ROOT / along, lab.folder / along)
     for last in False, True:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(60_000)
@@ -247,7 +251,7 @@ def _wait_for_cells(page: Page) -> list[str]:
     done, since = -1, time.monotonic()
     while True:
         cells = page.evaluate(CELLS)
-        now = sum(cell["done"] for cell in cells)
+        now = sum(cells)
         if now == len(cells):
             return []
         if now != done:

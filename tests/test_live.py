@@ -1,4 +1,4 @@
-"""The notebooks in JupyterLab, driven in Chromium with the network closed; and that faults are seen.
+"""The notebooks in JupyterLab, driven in Chromium with the network closed; faults are seen.
 
 One notebook a chapter, and with OPTDYN_ALL=1 (make test-all) all of them.
 """
@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
+import subprocess
+import sys
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +18,8 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import notebooks
 from tests import lab
@@ -90,13 +95,32 @@ def test_what_is_wrong_in_a_live_notebook_is_seen(
     cells = [nbformat.v4.new_code_cell(source) for source in [FIGURE, *FAULTS]]
     stated = {"optdyn_claim": {"id": "noise-1"}}
     cells[-1].outputs = [nbformat.v4.new_output("display_data", {}, metadata=stated)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "faults.ipynb")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nb = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+    nbformat.write(nb, tmp_path / "faults.ipynb")
     seen = lab.run_notebook(browser, jupyterlab, tmp_path / "faults.ipynb", "a.ipynb", patience=3)
     found = "\n".join(seen.complaints)
     for said in FAULTS.values():
         assert said in found, found
     assert len(seen.complaints) == sum(map(bool, FAULTS.values())), found
     assert (seen.figures, seen.sliders, len(seen.answers)) == (4, 4, 2)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_only_a_page_that_is_not_drawn_is_opened_once_more(
+    drawn: bool, browser: Browser, jupyterlab: lab.Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def waits_in_vain(page: Page, *_: object) -> lab.Seen:
+        opened.append(page)
+        raise PlaywrightTimeout("Timeout 1 ms exceeded")
+
+    monkeypatch.setattr(lab, "_read", waits_in_vain)
+    monkeypatch.setattr(lab, "DRAWN", f"() => {str(drawn).lower()}")
+    seen = lab.run_notebook(browser, jupyterlab, ROOT / SAMPLE[0], "a.ipynb")
+    assert seen.complaints == ["waited in vain: Timeout 1 ms exceeded"]
+    assert len(opened) == (1 if drawn else 2) and all(page.is_closed() for page in opened)
 
 
 def test_who_has_no_token_is_not_let_in_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -111,3 +135,25 @@ def test_who_has_no_token_is_not_let_in_and_nothing_is_left_behind(tmp_path: Pat
         assert len(kernels) == 1
         _ = 1 / 0
     assert psutil.wait_procs(kernels, timeout=10)[1] == []
+
+
+def test_make_lab_says_where_it_is_and_ends_when_told() -> None:
+    command = [sys.executable, str(ROOT / "make.py"), "lab", "--port", "18888"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = iter(process.stdout.readline, "")
+            said = next(line for line in lines if "notebooks are at" in line)
+            address, token = re.findall(
+                r"(http://127.0.0.1:\d+/)lab/tree/chapters\?token=(\S+)", said
+            )[0]
+            here = lab.Lab(ROOT, address, token)
+            listed = lab.ask(here, "api/contents/chapters")["content"]
+            assert set(CHAPTERS) <= {one["name"] for one in listed}
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+            assert psutil.wait_procs(started, timeout=10)[1] == []
+        finally:
+            for one in lab.family_of(process):
+                one.kill()

@@ -7,6 +7,7 @@ A small site made here shows what is refused, and that what is too wide is set s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import html
 import os
 import posixpath
@@ -37,7 +38,7 @@ FEW = (
     "chapters/noise/solutions",
     "book/bibliography",
 )
-PATIENCE = 1500 if ALL else 300  # seconds for one edition
+PATIENCE = 2400 if ALL else 360  # seconds for one edition
 LIVE = "https://example.org/book/"
 XHTML = "{http://www.w3.org/1999/xhtml}"
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
@@ -180,6 +181,38 @@ def test_so_there_is_from_make(kind: str, tmp_path: Path, monkeypatch: pytest.Mo
         make.main([kind])
 
 
+@pytest.mark.parametrize(("kind", "status"), [("pdf", 0), ("epub", 0), ("pdf", 1)])
+def test_make_runs_the_command(
+    kind: str,
+    status: int,
+    site: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ran: list[list[str | Path]] = []
+
+    def watch(label: str, command: list[str | Path], log: Path) -> int:
+        ran.append(command)
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("printing\nthe file: 3 sheets\n", "utf-8")
+        return status
+
+    stand_ins = {"watch": watch, "setup": lambda: None, "find_chromium": lambda: Path("/none")}
+    stand_ins |= {"SITE": copy_of(site, tmp_path / "site"), "ROOT": tmp_path}
+    for name, stand_in in {**stand_ins, "one_at_a_time": contextlib.nullcontext}.items():
+        monkeypatch.setattr(make, name, stand_in)
+    monkeypatch.setenv("OPTDYN_CHROMIUM", "")
+    if status:
+        with pytest.raises(SystemExit, match=f"the {kind} could not be written.*last one is kept"):
+            make.main([kind])
+    else:
+        make.main([kind])
+        assert capsys.readouterr().out == "the file: 3 sheets\n"
+    assert [command[1] for command in ran] == [tmp_path / "book" / f"{kind}.py"]
+    assert (ROOT / "book" / f"{kind}.py").is_file()
+
+
 # --- the pages in print ---------------------------------------------------------------
 
 
@@ -199,7 +232,7 @@ def test_what_only_a_screen_uses_is_not_there(pages: list[Printed]) -> None:
         text = page.article.decode()
         for useless in ("<script", "<style", "<button", "headerlink", "optdyn-run", " onclick"):
             assert useless not in text, page.entry.name
-        assert page.entry.name.endswith("solutions") or "Show the code" not in text
+        assert "above-input" not in text, page.entry.name  # code that is folded away
 
 
 def test_ids_are_unique_and_links_inside_lead_somewhere(pages: list[Printed], site: Path) -> None:
@@ -207,7 +240,7 @@ def test_ids_are_unique_and_links_inside_lead_somewhere(pages: list[Printed], si
     ids = re.findall(r'\sid="([^"]*)"', text)
     assert len(ids) == len(set(ids))
     goals, known = printed.links_inside(text)
-    assert goals <= known and len(goals) > 50
+    assert goals <= known and len(goals) > 20
     addresses = re.findall(r'<a [^>]*href="([^"]*)"', text)
     assert all(re.match(r"#|https?://|mailto:", address) for address in addresses)
 
@@ -229,8 +262,9 @@ def test_with_an_address_the_figures_are_linked(
     (page,) = printed.read(site, ["chapters/noise/1_phenomenon"])
     links = [str(link["href"]) for link in page.article.select("p.live a")]
     assert len(links) == len(page.article.select("figure.optdyn-figure"))
-    start = LIVE + r"chapters/noise/1_phenomenon\.html#"
-    assert all(re.match(start + r"[\w-]+\.\w+=\S+$", link) for link in links), links
+    pattern = re.escape(LIVE) + r"chapters/noise/1_phenomenon\.html(#[\w-]+\.\w+=[^\s#]+)?"
+    assert all(re.fullmatch(pattern, link) for link in links), links
+    assert f"{LIVE}chapters/noise/1_phenomenon.html#shaken-ball.n=20" in links
     # links to pages that are not in this print lead to the site
     assert page.article.find("a", href=f"{LIVE}book/notation.html")
     assert LIVE in pdf.document([page], LIVE, site) and LIVE in epub.title_page(
@@ -278,7 +312,7 @@ def outline(objects: pdf.Objects, number: int, depth: int = 0) -> list[tuple[int
 @pytest.fixture(scope="module")
 def objects(pdfs: tuple[Path, Path]) -> pdf.Objects:
     content = pdfs[0].read_bytes()
-    return pdf.Objects(content[: content.rindex(b"startxref", 0, -60)])  # as Chromium wrote it
+    return pdf.Objects(content[: content.index(b"%%EOF\n") + 6])  # as Chromium wrote it
 
 
 def test_two_runs_give_the_same_pdf(pdfs: tuple[Path, Path]) -> None:
@@ -325,13 +359,13 @@ def test_the_contents_number_the_sheets(objects: pdf.Objects, pages: list[Printe
 
 def test_links_in_the_pdf_lead_to_places_that_it_has(objects: pdf.Objects) -> None:
     goals = {pdf._name(goal) for goal in re.findall(rb"/Dest /(\S+)", objects.content)}
-    assert len(goals) > 50 and goals <= set(objects.places_of())
+    assert len(goals) > 20 and goals <= set(objects.places_of())
 
 
 def test_the_pdf_says_what_it_is(pdfs: tuple[Path, Path]) -> None:
     content, about = pdfs[0].read_bytes(), printed.record()
     date = about.date.replace("-", "")
-    assert set(re.findall(rb"D:(\d+)", content)) == {f"{date}000000".encode()}
+    assert set(re.findall(rb"D:(\d{14})", content)) == {f"{date}000000".encode()}
     tail = content[content.rindex(b"%%EOF", 0, -20) :]
     texts = [text_of(found) for found in re.findall(rb"/(?:Title|Author) " + STRING, tail)]
     assert texts == [f"{about.title}: {about.subtitle}", about.authors]
@@ -491,6 +525,9 @@ def test_links_of_every_kind(site: Path, tmp_path: Path, monkeypatch: pytest.Mon
         ("5", "#book-index"),
     ]
     assert len(page.article.find_all(id="book-index--top")) == 1
+    assert {str(element["id"])[:12] for element in page.article.find_all(id=True)} == {
+        "book-index--"
+    }
     monkeypatch.setenv("OPTDYN_SITE", LIVE)
     (page,) = printed.read(made, ["book/index"])
     links = [(link.get_text(), link["href"]) for link in page.article.select("a")]
@@ -515,7 +552,8 @@ def test_what_is_too_wide_is_set_smaller(site: Path, tmp_path: Path, chromium: P
 
 
 BAD = {
-    "wrong": formula(r"\frac{1}{2"),
+    "wrong": formula(r"1 + \nothing"),
+    "raw": formula(r"\frac{1}{2"),
     "blank": FIGURE.format(src=DRAWING.format(0)),
     "cut": '<div style="width: 300mm"><pre>code</pre></div>',
 }
@@ -531,13 +569,15 @@ def test_what_cannot_be_printed_is_said(
     assert re.fullmatch(rf"pdf\.py: what cannot be printed \({fault}\): .*\n", done.stderr)
 
 
-def test_a_formula_that_is_none_is_named(site: Path, tmp_path: Path, chromium: Path) -> None:
-    made = small(site, tmp_path, BAD["wrong"])
+@pytest.mark.parametrize("fault", ["wrong", "raw"])
+def test_a_formula_that_is_none_is_named(
+    fault: str, site: Path, tmp_path: Path, chromium: Path
+) -> None:
+    made = small(site, tmp_path, BAD[fault])
     done = run("epub.py", made, tmp_path / "file", "--only", "book/index")
+    tex = {"wrong": r"1 + \nothing", "raw": r"\frac{1}{2"}[fault]
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        "epub.py: MathJax does not understand the formula '\\\\frac{1}{2'"
-    )
+    assert done.stderr == f"epub.py: MathJax does not understand the formula {tex!r}\n"
 
 
 # --- a browser that hangs, and the downloads ------------------------------------------

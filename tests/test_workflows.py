@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
+import epub
 import make
 import optdyn
+import pdf
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = ROOT / ".github" / "workflows"
 CALLED = {
     "pull_request": ["make test"],
     "weekly": ["make test-all"],
-    "release": ["make dist", "make build"],
+    "release": ["make dist", "make build", "make pdf", "make epub"],
 }
 each = pytest.mark.parametrize("name", CALLED)
 
@@ -68,9 +70,11 @@ def test_nothing_else_runs_and_no_rights_are_given(name: str) -> None:
             assert step["with"]["persist-credentials"] is False
 
 
-def test_a_release_uploads_the_package_and_the_site() -> None:
+def test_a_release_uploads_the_package_the_editions_and_the_site() -> None:
     paths = [step["with"]["path"] for step in steps("release") if "upload" in step.get("uses", "")]
-    assert paths == ["dist/", f"{make.SITE.relative_to(ROOT).as_posix()}/"]
+    site = f"{make.SITE.relative_to(ROOT).as_posix()}/"
+    editions = "".join(f"{file.parent.relative_to(ROOT)}/\n" for file in (pdf.FILE, epub.FILE))
+    assert paths == ["dist/", editions, site]
 
 
 def test_binder_builds_from_the_books_lock() -> None:
