@@ -4,6 +4,7 @@
 # Less of it:     make bench QUICK=1
 # Sweep anew:     make sweep ANEW=1
 # Some notebooks: make execute NOTEBOOKS=chapters/cycles/1_phenomenon.ipynb
+# Homework:       make homework TOPIC=cycles COURSE=~/course, then make mark COURSE=~/course
 PYTHON ?= python3
 
 help:
@@ -11,6 +12,9 @@ help:
 
 book:
 	@$(PYTHON) make.py book $(if $(PORT),--port $(PORT))
+
+lab:
+	@$(PYTHON) make.py lab $(if $(PORT),--port $(PORT))
 
 bench:
 	@$(PYTHON) make.py bench $(if $(QUICK),--quick)
@@ -21,7 +25,18 @@ sweep:
 execute:
 	@$(PYTHON) make.py execute $(NOTEBOOKS)
 
-build test test-all clean setup lock:
+homework:
+	@$(PYTHON) make.py homework $(if $(TOPIC),--topic $(TOPIC)) $(if $(COURSE),--course "$(COURSE)") \
+	$(if $(STUDENTS),--students "$(STUDENTS)") $(if $(EXERCISES),--exercises $(EXERCISES)) \
+	$(if $(NAME),--name $(NAME)) $(if $(SEED),--seed $(SEED))
+
+mark:
+	@$(PYTHON) make.py mark $(if $(COURSE),--course "$(COURSE)") $(if $(NAME),--name $(NAME))
+
+colab oldest newest:
+	@$(PYTHON) make.py $@ $(NOTEBOOKS)
+
+build slides pdf epub licences links lighthouse test test-all dist clean setup lock:
 	@$(PYTHON) make.py $@
 
-.PHONY: help book build test test-all bench sweep execute clean setup lock
+.PHONY: help book lab build slides pdf epub licences links lighthouse test test-all colab oldest newest dist bench sweep homework mark execute clean setup lock

@@ -18,11 +18,13 @@ import json
 import os
 import queue
 import re
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +36,7 @@ VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 PEERS = ROOT / ".make" / "venv-peers"  # what tests/bench compares with
 PEERS_LOCK = ROOT / "requirements-peers.lock"
+ELSEWHERE = ("colab", "oldest", "newest")  # the versions that tests/elsewhere.py knows
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
 WINDOWS = os.name == "nt"
@@ -351,6 +354,12 @@ def build() -> None:
                     say("    " + line)
             shutil.rmtree(fresh, ignore_errors=True)
             stop(f"the build failed; the whole log is in {log}. The last site is kept.")
+        wheel: list[str | Path] = [venv_python(), ROOT / "book" / "bookwheel.py", "--wheel"]
+        log = ROOT / ".make" / "wheel.log"
+        if watch("building the wheel", [*wheel, made / "downloads"], log) != 0:
+            say(tail(log))
+            stop("the wheel could not be built (see above). The last site is kept.")
+        make_slides(made, "The last site is kept.")
         if SITE.exists():
             rename(SITE, before)
         rename(made, SITE)
@@ -359,6 +368,55 @@ def build() -> None:
     size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
     seconds = time.monotonic() - began
     say(f"Built _build/html in {seconds:.0f} s ({size / 1e6:.1f} MB).")
+
+
+def make_slides(site: Path, kept: str) -> None:
+    """Write the decks of slides into a site; `kept` says what is left if that fails."""
+    command: list[str | Path] = [venv_python(), ROOT / "book" / "slides.py", "make", site]
+    log = ROOT / ".make" / "slides.log"
+    if watch("making the slides", command, log) != 0:
+        say(tail(log))
+        stop(f"the slides could not be made (see above). {kept}")
+
+
+def slides() -> None:
+    """Make the decks of slides of the built site anew, from the notebooks as they are."""
+    setup()
+    if not (SITE / "index.html").is_file():
+        stop("there is no site in _build/html yet: python make.py build")
+    with one_at_a_time("build"):
+        make_slides(SITE, "The last ones are kept.")
+    say("Made _build/html/slides.")
+
+
+def edition(kind: str) -> None:
+    """Write the book as a PDF or an EPUB, from the built site; the site offers it from then on."""
+    os.environ["OPTDYN_CHROMIUM"] = str(find_chromium())
+    setup()
+    if not (SITE / "index.html").is_file():
+        stop("there is no site in _build/html yet: python make.py build")
+    log = ROOT / ".make" / f"{kind}.log"
+    with one_at_a_time("build"):
+        if watch(f"writing the {kind}", [venv_python(), ROOT / "book" / f"{kind}.py"], log) != 0:
+            say(tail(log))
+            stop(f"the {kind} could not be written (see above). The last one is kept.")
+    say(tail(log, 1).strip())
+
+
+def licences() -> None:
+    """List the packages, vendored files and data of the book with their licences."""
+    setup()
+    status = run([venv_python(), ROOT / "book" / "licences.py"])
+    if status:
+        raise SystemExit(status)
+
+
+def site_headers(site: Path) -> list[tuple[str, str]]:
+    """What the site's file _headers asks a server to send with every answer."""
+    file = site / "_headers"
+    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+    pairs = (line.partition(":") for line in lines if line.startswith(" "))
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -387,6 +445,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-cache")
+        for name, value in site_headers(Path(self.directory)):
+            self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -432,6 +492,85 @@ def book(port: int, no_serve: bool) -> None:
     build()
     if not no_serve:
         serve(port)
+
+
+# --- the notebooks in JupyterLab ------------------------------------------------------
+
+LAB_SETTINGS = {  # no questions to other hosts, and no file is written unasked
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
+}
+
+
+@contextlib.contextmanager
+def jupyterlab(
+    folder: Path, own: Path, port: int = 8888, *options: str
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """JupyterLab on a folder, for this machine only, with a token; all it keeps lies in `own`.
+
+    Yields its process, its address from the first free port on, and the token, new each time.
+    """
+    (own / "settings").mkdir(parents=True, exist_ok=True)
+    (own / "settings" / "overrides.json").write_text(json.dumps(LAB_SETTINGS), "utf-8")
+    token = secrets.token_urlsafe(24)
+    runtime = Path(tempfile.mkdtemp(prefix="optdyn-lab-"))
+    places = {
+        "IPYTHONDIR": own / "ipython",
+        "JUPYTER_CONFIG_DIR": own / "config",
+        "JUPYTER_DATA_DIR": own / "data",
+        "JUPYTER_RUNTIME_DIR": runtime,
+        "JUPYTERLAB_SETTINGS_DIR": own / "user",
+        "JUPYTERLAB_WORKSPACES_DIR": own / "workspaces",
+    }
+    env = environment(JUPYTER_TOKEN=token, **{name: str(path) for name, path in places.items()})
+    command: list[str | Path] = [
+        *(venv_python(), "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"),
+        *(f"--ServerApp.port={port}", f"--ServerApp.root_dir={folder}"),
+        *("--ServerApp.open_browser=False", "--ServerApp.answer_yes=True"),
+        *("--ServerApp.allow_root=True", "--ServerApp.log_level=WARN"),
+        f"--LabApp.app_settings_dir={own / 'settings'}",
+        *("--LabApp.news_url=None", "--LabApp.extension_manager=readonly"),
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *options,
+    ]
+    log = own / "server.log"
+    with log.open("w", encoding="utf-8") as out:
+        process = start(command, env=env, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + 120
+        address = ""
+        while not address:
+            if process.poll() is not None or time.monotonic() > end:
+                say(tail(log))
+                stop(f"JupyterLab did not start; the end of {log} is above.")
+            time.sleep(0.1)
+            address = _lab_address(runtime)
+        yield process, address, token
+    finally:
+        finish(process)
+        shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _lab_address(runtime: Path) -> str:
+    """The address that a JupyterLab has written down there, once it listens; until then nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        for file in runtime.glob("jpserver-*.json"):
+            said = json.loads(file.read_text("utf-8"))
+            with socket.create_connection(("127.0.0.1", said["port"]), 1):
+                return str(said["url"])
+    return ""
+
+
+def lab(port: int) -> None:
+    """Open the book's notebooks in JupyterLab, to be run and changed."""
+    setup()
+    with jupyterlab(ROOT, ROOT / ".make" / "lab", port) as (process, address, token):
+        say(f"\nThe notebooks are at {address}lab/tree/chapters?token={token}")
+        say("They are the book's own files. Nothing is saved until you save it.")
+        say("Press Ctrl-C to stop.")
+        with contextlib.suppress(KeyboardInterrupt):
+            process.wait()
+    say("")
 
 
 # --- the tests -----------------------------------------------------------------------
@@ -537,7 +676,8 @@ def lint() -> int:
 
 
 def unit() -> int:
-    rest = "not notebooks and not figures and not site and not budget"
+    others = "notebooks", "figures", "elsewhere", "course", "printed", "site", "live", "budget"
+    rest = " and ".join(f"not {part}" for part in others)
     return pytest_twice("-n2", "-m", rest, "--durations=20", "--durations-min=3")
 
 
@@ -559,14 +699,35 @@ def figures() -> int:
     return pytest("-m", "figures", "tests", OPTDYN_REFERENCES=str(REFERENCES))
 
 
+def elsewhere() -> int:
+    # One test makes an environment and runs five notebooks there; each cell has its own limit.
+    patience = f"faulthandler_timeout={3 * PATIENCE}"
+    return pytest("-m", "elsewhere", "tests", "-o", patience)
+
+
+def course() -> int:
+    return pytest("-m", "course", "tests")
+
+
 def build_part() -> int:
     build()
     return 0
 
 
+def printed() -> int:
+    # In test-all the whole book is printed twice; each printing has its own limit.
+    return pytest("-m", "printed", "tests", "-o", f"faulthandler_timeout={8 * PATIENCE}")
+
+
 def site() -> int:
     shutil.rmtree(ROOT / ".make" / "visits", ignore_errors=True)
     return pytest_twice(*ONE_BY_ONE, "-m", "site and not budget", "tests")
+
+
+def live() -> int:
+    # One test runs a whole notebook; each wait in it has its own limit.
+    patience = f"faulthandler_timeout={3 * PATIENCE}"
+    return pytest_twice("-m", "live", "tests", "-o", patience)
 
 
 def budgets() -> int:
@@ -578,8 +739,12 @@ PARTS: tuple[tuple[str, Callable[[], int]], ...] = (
     ("unit, doctest, property", unit),
     ("notebooks", notebooks),
     ("figures against JAX", figures),
+    ("other versions", elsewhere),
+    ("homework", course),
     ("build", build_part),
+    ("PDF and EPUB", printed),
     ("site in Chromium", site),
+    ("live kernel", live),
     ("budgets", budgets),
 )
 SECONDS_BUDGET = {"build": 90, "all": 1500}  # a test fails at three times these
@@ -627,8 +792,9 @@ CONFORMANCE = ("optax>=0.2.8", "mini-racer>=0.12", "pytest>=8")
 
 
 def test_all() -> None:
-    """Everything `test` does, with every kill; then the translator on other versions of JAX."""
+    """Everything `test` does, with every kill; then the translator and the notebooks elsewhere."""
     os.environ.setdefault("OPTDYN_KILLS", "20")  # moments at which a sweep is killed
+    os.environ.setdefault("OPTDYN_ALL", "1")  # longer lists: of notebooks run live, of pages
     test()
     verdicts = [(wish, _conformance(wish)) for wish in (OLDEST, "jax")]
     say("\nThe translator on other versions of JAX")
@@ -636,6 +802,39 @@ def test_all() -> None:
         say(f"  {wish:<14}{verdict}")
     if verdicts[0][1] != "agrees":
         stop("the translator fails on the oldest JAX that the library supports.")
+    say("\n=== Lighthouse ===")
+    lighthouse()
+    failed = [kind for kind in ELSEWHERE if run_elsewhere(kind)]
+    if failed:
+        stop(f"notebooks fail with other versions: make {', make '.join(failed)}")
+
+
+def links(outside: bool) -> None:
+    """Follow the links of the built site; list those that lead outside, or try them."""
+    setup()
+    options = ["--outside"] if outside else []
+    status = run([venv_python(), "-m", "tests.outside", *options])
+    if status:
+        raise SystemExit(status)
+
+
+NOT_TRIED = 3  # what tests/lighthouse.py ends with where there is no npm
+
+
+def lighthouse() -> None:
+    """Let Lighthouse look at the built site; it comes from npm."""
+    setup()
+    status = run([venv_python(), "-m", "tests.lighthouse"])
+    if status not in (0, NOT_TRIED):
+        raise SystemExit(status)
+
+
+def run_elsewhere(kind: str, which: Sequence[str] = ()) -> int:
+    """Run notebooks outside the checkout with the versions of that kind; the exit status."""
+    setup()
+    say(f"\n=== the notebooks, {kind} ===")
+    command: list[str | Path] = [venv_python(), "-m", "tests.elsewhere", kind]
+    return run([*command, *which], PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / "book")]))
 
 
 def _conformance(wish: str) -> str:
@@ -677,6 +876,32 @@ def sweep(anew: bool) -> None:
         raise SystemExit(status)
 
 
+def dist() -> None:
+    """Build the wheel and the source archive of the library into dist/."""
+    setup()
+    with one_at_a_time("dist"):
+        status = run([venv_python(), ROOT / "book" / "bookwheel.py", ROOT / "dist"])
+    if status:
+        raise SystemExit(status)
+
+
+def homework(chosen: argparse.Namespace) -> None:
+    """Make homework of a chapter's exercises, or mark what came back: book/course.py."""
+    setup()
+    command: list[str | Path] = [venv_python(), ROOT / "book" / "course.py", chosen.command]
+    for name, value in vars(chosen).items():
+        if isinstance(value, Path):
+            value = Path(os.path.abspath(value.expanduser()))
+        if value is True:
+            command.append("--" + name.replace("_", "-"))
+        elif name != "command" and value not in (None, False):
+            command += ["--" + name, str(value)]
+    with one_at_a_time("homework"):
+        status = run(command)
+    if status:
+        raise SystemExit(status)
+
+
 def execute(which: Sequence[str]) -> None:
     """Run notebooks anew and store their outputs."""
     setup()
@@ -690,7 +915,7 @@ def execute(which: Sequence[str]) -> None:
 
 
 def lock(upgrade: bool) -> None:
-    """Resolve requirements.txt and requirements-peers.txt for Python 3.11 to 3.13 at once.
+    """Resolve requirements*.txt for Python 3.11 to 3.13 at once, each into its lock.
 
     Locked versions that still fit are kept, unless `upgrade`.
     """
@@ -701,6 +926,8 @@ def lock(upgrade: bool) -> None:
     for wishes, locked, more in (
         ("requirements.txt", LOCK, []),
         (peers, PEERS_LOCK, ["--overrides", peers]),  # that file says why
+        ("requirements-colab.txt", ROOT / "requirements-colab.lock", []),
+        ("requirements-oldest.txt", ROOT / "requirements-oldest.lock", []),
     ):
         fresh = locked.with_suffix(".tmp")
         shutil.copy(locked, fresh)
@@ -724,7 +951,8 @@ def clean(everything: bool) -> None:
         ROOT / "book" / "generated",
         *(ROOT / f".{tool}_cache" for tool in ("pytest", "mypy", "ruff")),
     ]
-    gone += [ROOT / ".hypothesis", *([VENV, PEERS] if everything else [])]
+    apart = [VENV, PEERS, *(ROOT / ".make" / f"elsewhere-{kind}" for kind in ELSEWHERE)]
+    gone += [ROOT / ".hypothesis", *(apart if everything else [])]
     if everything and VENV.exists() and not (VENV / "optdyn-mark").exists():
         stop(f"{VENV} was not made by this script, so it is left alone.")
     with one_at_a_time("set-up"), one_at_a_time("build"):
@@ -752,14 +980,44 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=_port, default=8000, help="first port to try")
     one.add_argument("--no-serve", action="store_true", help="build only")
     add("build", help="build the book into _build/html, from stored outputs")
+    one = add("lab", help="open the notebooks in JupyterLab on this machine")
+    one.add_argument("--port", type=_port, default=8888, help="first port to try")
+    add("slides", help="make only the slides of the built site anew")
+    add("pdf", help="write the built site as a book to print, _build/pdf")
+    add("epub", help="write the built site as an EPUB, _build/epub")
+    add("licences", help="list the licences of all packages, scripts, fonts and data")
     add("test", help="run every test, and print the seconds of each part")
-    add("test-all", help="the same with more kills, and the translator on other versions of JAX")
+    add("test-all", help="the same with more kills, and translator and notebooks elsewhere")
+    for kind, versions in (
+        ("colab", "that Colab ships"),
+        ("oldest", "that are the oldest supported"),
+        ("newest", "that are the newest"),
+    ):
+        one = add(kind, help=f"run the notebooks, alone, with the versions {versions}")
+        one.add_argument("notebooks", nargs="*", help="only these (all)")
+    one = add("links", help="follow the links of the built site, and list those outside")
+    one.add_argument("--outside", action="store_true", help="try those outside too")
+    add("lighthouse", help="let Lighthouse, from npm, look at the built site")
+    add("dist", help="build the library's wheel and source archive into dist/")
     one = add("bench", help="time the library and the figures against others (25 min)")
     one.add_argument("--quick", action="store_true", help="a hundredth of the work")
     one = add("sweep", help="train the language model anew (25 min); it may be stopped")
     one.add_argument("--anew", action="store_true", help="forget what was done before")
     one = add("execute", help="run the notebooks anew and store their outputs")
     one.add_argument("notebooks", nargs="*", help="only these (all)")
+    one = add("homework", help="make homework with hidden tests of a chapter's exercises")
+    one.add_argument("--topic", required=True, help="a chapter, such as cycles")
+    one.add_argument("--course", required=True, type=Path, help="the folder of the course")
+    one.add_argument("--students", type=Path, help="a file with an id a line, or CSV")
+    one.add_argument("--exercises", help="only these, as 1,2,5 (all)")
+    one.add_argument("--name", help="of the assignment (the topic's)")
+    one.add_argument("--seed", type=int, help="a number for the hidden inputs (by chance)")
+    one = add("mark", help="mark the homework that came back, each notebook shut in a box")
+    one.add_argument("--course", required=True, type=Path, help="the folder of the course")
+    one.add_argument("--name", help="only this assignment (all)")
+    one.add_argument("--seconds", type=float, help="for one notebook (300)")
+    one.add_argument("--jobs", type=int, help="notebooks at a time (half the cores)")
+    one.add_argument("--without-box", action="store_true", help="run notebooks unprotected")
     one = add("clean", help="remove what the commands made, but the environment")
     one.add_argument("--all", action="store_true", help="the environments too")
     add("setup", help="make the environment (.venv) and stop")
@@ -776,14 +1034,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser().print_help()
     elif command == "book":
         book(chosen.port, chosen.no_serve)
+    elif command == "lab":
+        lab(chosen.port)
     elif command == "bench":
         bench(chosen.quick)
     elif command == "sweep":
         sweep(chosen.anew)
+    elif command in ("homework", "mark"):
+        homework(chosen)
     elif command == "execute":
         execute(chosen.notebooks)
+    elif command == "links":
+        links(chosen.outside)
+    elif command == "lighthouse":
+        lighthouse()
+    elif command == "dist":
+        dist()
+    elif command in ELSEWHERE:
+        if run_elsewhere(command, chosen.notebooks):
+            raise SystemExit(1)
     elif command == "clean":
         clean(chosen.all)
+    elif command == "slides":
+        slides()
+    elif command in ("pdf", "epub"):
+        edition(command)
+    elif command == "licences":
+        licences()
     elif command == "lock":
         lock(chosen.upgrade)
     else:

@@ -65,16 +65,27 @@ def short_name(path: Path) -> str:
 # --- the set-up cell -----------------------------------------------------------------
 
 SETUP_MARK = "# Set-up:"
-SETUP = """\
-# Set-up: where the book's library is not installed yet, install it and nothing else.
-try:
-    import optdyn
-except ImportError:
-    %pip install -q --no-deps "{address}"
-    import optdyn
+FIND = """\
+# Set-up: find the book's library, or install it; no other package is changed.
+import sys
+from importlib import import_module, util
+from pathlib import Path
 
 import jax
 
+if not getattr(util.find_spec("optdyn"), "origin", None):
+    up = [Path.cwd(), *Path.cwd().parents]
+    found = [f for p in up[:3] for f in sorted(p.glob("optdyn-*-none-any.whl"))[::-1]]
+    found += [p / "lib" for p in up if (p / "lib/optdyn/__init__.py").exists()]
+    {last}
+    if Path(found[0]).is_dir():
+        sys.path.insert(0, str(found[0]))
+    else:
+        %pip install -q --no-deps "{{found[0]}}"
+import_module("optdyn.versions").check()
+"""
+NOWHERE = 'assert found, "Put optdyn\'s wheel, a download of the book, beside this notebook."'
+CONFIGURE = """\
 jax.config.update("jax_default_matmul_precision", "highest")  # a GPU's default is TF32
 """
 DOUBLE = """\
@@ -82,33 +93,55 @@ jax.config.update("jax_enable_x64", True)  # double precision throughout
 """
 
 
-def repository_url() -> str:
-    """The repository's address: the environment's, else the one in _config.yml."""
-    if "OPTDYN_REPOSITORY" in os.environ:
-        return os.environ["OPTDYN_REPOSITORY"]
+def _setting(variable: str, section: str, key: str) -> str:
+    """An address: the environment's, else the one in _config.yml, else none."""
+    if variable in os.environ:
+        return os.environ[variable].rstrip("/")
     config = ROOT / "_config.yml"
     if not config.exists():
         return ""
     settings = yaml.safe_load(config.read_text("utf-8")) or {}
-    return str((settings.get("repository") or {}).get("url") or "")
+    return str((settings.get(section) or {}).get(key) or "").rstrip("/")
 
 
-def setup_source(path: Path, address: str | None = None) -> str:
+def library_address() -> str:
+    """Where pip finds the library once the book is published; empty until then.
+
+    The wheel among the downloads of the site, whose address is OPTDYN_SITE or html: baseurl; else
+    the repository, OPTDYN_REPOSITORY or repository: url.
+    """
+    if site := _setting("OPTDYN_SITE", "html", "baseurl"):
+        text = (ROOT / "lib" / "optdyn" / "__init__.py").read_text("utf-8")
+        (version,) = re.findall(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+        return f"{site}/downloads/optdyn-{version}-py3-none-any.whl"
+    repository = _setting("OPTDYN_REPOSITORY", "repository", "url")
+    return f"git+{repository}" if repository else ""
+
+
+def setup_source(path: Path) -> str:
     """The first code cell of the notebook at `path`.
 
-    Every notebook has the same one, but for two things. Without a repository address
-    the library is taken from the checkout, which is found from the notebook's folder.
-    And every notebook computes in double precision, except those of the noise chapter.
-    Matrix products keep all digits of their type: on a GPU those of float32 would keep
-    ten bits, TF32, which breaks what the claims test.
+    It takes the library that is installed; else a wheel that lies beside the notebook or up to two
+    folders up; else the folder lib of the checkout that the notebook lies in; else, once the book
+    is published, what is at its address. pip gets --no-deps, so that nothing else is installed;
+    `optdyn.versions` says which packages are too old.
+
+    Every notebook has the same cell, but for one thing: those of the noise chapter compute in
+    single precision. Matrix products keep all digits of their type: on a GPU those of float32 would
+    keep ten bits, TF32, which breaks what the claims test.
     """
-    name = Path(short_name(path))
-    if address is None:
-        url = repository_url()
-        address = f"git+{url}" if url else "/".join([".."] * (len(name.parts) - 1))
-    single = name.parts[:2] == ("chapters", "noise")
-    source = SETUP.format(address=address) + ("" if single else DOUBLE)
-    return source.rstrip("\n")
+    address = library_address()
+    last = f'found += ["{address}"]' if address else NOWHERE
+    site, _, file = address.partition("/downloads/")
+    if file:
+        last = f'site = "{site}"\n    found += [f"{{site}}/downloads/{file}"]'
+    return FIND.format(last=last) + configuration(path)
+
+
+def configuration(path: Path) -> str:
+    """The end of the set-up cell: what outputs follow from."""
+    single = Path(short_name(path)).parts[:2] == ("chapters", "noise")
+    return (CONFIGURE + ("" if single else DOUBLE)).rstrip("\n")
 
 
 def setup_cell(nb: Notebook) -> Notebook | None:
@@ -216,7 +249,7 @@ def write_whole(path: Path, text: str) -> None:
 # nbgrader's grammar, with its default stubs: in a cell whose metadata make it a solution,
 # what stands between the two marks is replaced by a stub; without marks the whole cell is.
 # Where nbgrader would keep what a solutions page alone needs, such as its figures, there is
-# a tag: nbconvert's TagRemovePreprocessor takes those cells out (book/nbgrader_config.py).
+# a tag: book/course.py takes those cells out before it makes homework.
 SOLUTIONS, EXERCISES = "solutions.ipynb", "exercises.ipynb"
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
 STUBS = {
@@ -336,8 +369,8 @@ def fingerprint(nb: Notebook, path: Path) -> str:
 
     That is the code cells with their tags, the optdyn modules that they import,
     directly or through others, and the locked versions of jax, numpy and altair.
-    Comments, docstrings and layout of the library do not count. Nor does the address
-    in the set-up cell: another repository does not make outputs stale.
+    Comments, docstrings and layout of the library do not count. Nor does the part of the
+    set-up cell that finds the library: another address does not make outputs stale.
     """
     first = setup_cell(nb)
     cells, sources = [], []
@@ -345,7 +378,7 @@ def fingerprint(nb: Notebook, path: Path) -> str:
         if cell.cell_type == "code":
             source = cell.source
             if cell is first and source == setup_source(path):
-                source = setup_source(path, address="ADDRESS")
+                source = configuration(path)
             cells.append([source, sorted(set(cell.metadata.get("tags", [])))])
             sources.append(plain_python(source))
     library = ROOT / "lib" / "optdyn"

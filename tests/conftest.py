@@ -18,14 +18,15 @@ hypothesis.settings.register_profile("book", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("book")
 
 
+# The parts of make test that a file's name tells; all others are unit tests.
+PARTS = ("notebooks", "figures", "elsewhere", "course", "printed", "site", "live")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name.startswith("test_site"):
-            item.add_marker("site")
-        if item.path.name == "test_notebooks.py":
-            item.add_marker("notebooks")
-        if item.path.name == "test_figures.py":
-            item.add_marker("figures")
+        for part in PARTS:
+            if item.path.name.startswith(f"test_{part}"):
+                item.add_marker(part)
 
 
 @pytest.fixture(scope="session")

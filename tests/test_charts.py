@@ -4,6 +4,8 @@ import base64
 import json
 import re
 import struct
+import sys
+import types
 import zlib
 
 import altair as alt
@@ -129,6 +131,31 @@ def test_with_a_live_kernel_the_figure_is_an_altair_chart(monkeypatch):
     made = charts.figure(line(), tables, description="A line that rises.", name="line")
     assert made.widget() is made
     assert "text/html" in made._repr_mimebundle_()
+
+
+VEGA_LITE = "application/vnd.vegalite.v5+json"
+
+
+@pytest.mark.parametrize("where", ["lab", "alone", "colab", "kaggle", "told"])
+def test_jupyterlab_draws_with_a_vega_of_its_own(monkeypatch, where):
+    monkeypatch.setenv("JPY_SESSION_NAME", "one.ipynb")
+    monkeypatch.delenv("KAGGLE_KERNEL_RUN_TYPE", raising=False)
+    if where == "alone":
+        monkeypatch.delenv("JPY_SESSION_NAME")
+    elif where == "colab":
+        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    elif where == "kaggle":
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    spec = {**line().to_dict(), "datasets": {"t": [{"x": 0, "y": 1}]}, "description": "A dot."}
+    with alt.renderers.enable("html" if where == "told" else "default"):
+        shown = charts.shown_live(spec)
+        bundle = shown._repr_mimebundle_()
+    if where == "lab":
+        data, metadata = bundle
+        assert data == {VEGA_LITE: spec, "text/plain": "[figure] A dot."}
+        assert metadata[VEGA_LITE]["embed_options"]["renderer"] == "svg"
+    else:
+        assert isinstance(shown, alt.TopLevelMixin) and "text/html" in bundle
 
 
 def opacities(png):

@@ -55,8 +55,10 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / "book" / "notebooks.py", tmp_path / "book")
     (tmp_path / "lib" / "ours.py").write_text("answer = 42\n")
-    for lock in "requirements.lock", "requirements-peers.lock":
-        (tmp_path / lock).write_text("# nothing\n")
+    for step in "bookwheel.py", "slides.py":
+        (tmp_path / "book" / step).touch()
+    for kind in "", "-peers", "-colab", "-oldest":
+        (tmp_path / f"requirements{kind}.lock").write_text("# nothing\n")
     return tmp_path
 
 
@@ -111,7 +113,7 @@ def test_help_names_every_target_and_every_target_exists() -> None:
     text = make.parser().format_help()
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    commands = set(re.findall(r"^    ([\w-]+) +\S", text, re.MULTILINE))
+    commands = set(re.findall(r"^    ([\w-]+)(?: +\S|$)", text, re.MULTILINE))
     assert set(phony.split()) == commands
     assert {"book", "build", "test", "execute", "clean", "help"} <= commands
 
@@ -263,19 +265,19 @@ def test_both_locks_are_renewed_and_a_failure_keeps_the_old_one(
     def uv(command: list[str | Path]) -> int:
         asked.append([str(part) for part in command])
         Path(command[-1]).write_text(f"renewed from {command[-3]}\n")
-        return int(len(asked) == 3)
+        return int(len(asked) == 5)
 
     monkeypatch.setattr(there, "run", uv)
     there.lock(False)
-    wishes = ["requirements.txt", "requirements-peers.txt"]
+    wishes = [f"requirements{kind}.txt" for kind in ("", "-peers", "-colab", "-oldest")]
     assert [command[-3] for command in asked] == wishes
-    assert ["--overrides" in command for command in asked] == [False, True]
+    assert ["--overrides" in command for command in asked] == [False, True, False, False]
     assert there.LOCK.read_text() == "renewed from requirements.txt\n"
     assert there.PEERS_LOCK.read_text() == "renewed from requirements-peers.txt\n"
     there.LOCK.write_text("old\n")
     with pytest.raises(SystemExit, match=r"requirements\.lock could not be renewed"):
         there.lock(True)
-    assert there.LOCK.read_text() == "old\n" and "--upgrade" in asked[2]
+    assert there.LOCK.read_text() == "old\n" and "--upgrade" in asked[4]
     assert not list(root.glob("*.tmp"))
 
 
@@ -635,6 +637,8 @@ def test_all_tests_are_the_tests_with_more_kills(
     kills: list[str | None] = []
     monkeypatch.setattr(there, "test", lambda: kills.append(there.environment()["OPTDYN_KILLS"]))
     monkeypatch.setattr(there, "_conformance", lambda wish: "agrees")
+    monkeypatch.setattr(there, "run_elsewhere", lambda kind: 0)
+    monkeypatch.setattr(there, "lighthouse", lambda: None)
     there.test_all()
     monkeypatch.setenv("OPTDYN_KILLS", "2")
     there.test_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import itertools
 import json
@@ -100,6 +101,7 @@ SMALL_LIBRARY = {
     "first": FIRST,
     "second": SECOND,
     "third": "def h(x):\n    return 3 * x\n",
+    "versions": "def check():\n    pass\n",
 }
 SMALL_LOCK = "altair==6.3.0 \\\n    --hash=sha256:00\njax==0.10.2\nnumpy==2.4.6\nruff==1\n"
 
@@ -126,7 +128,8 @@ def small_notebook(*cells: str | tuple[str, list[str]]) -> nbformat.NotebookNode
 
 @pytest.fixture
 def small_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("OPTDYN_REPOSITORY", raising=False)
+    for name in "OPTDYN_REPOSITORY", "OPTDYN_SITE":
+        monkeypatch.delenv(name, raising=False)
     for folder in "book", "lib/optdyn", "chapters/cycles":
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy(ROOT / "book" / "notebooks.py", tmp_path / "book")
@@ -203,7 +206,7 @@ def test_what_makes_outputs_stale(
         ("from optdyn import __version__", {"__init__"}),
         ("from optdyn import first", {"__init__", "first", "second"}),
         ("def late():\n    from optdyn import third", {"__init__", "third"}),
-        ("from optdyn import *", {"__init__", "first", "second", "third"}),
+        ("from optdyn import *", {"__init__", "first", "second", "third", "versions"}),
         ("%pip install x\nimport optdyn.third", {"__init__", "third"}),
     ],
 )
@@ -276,16 +279,36 @@ def test_fingerprints_do_not_depend_on_the_python_version(small_book: Path) -> N
 def test_setup_cell(small_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tool_of(small_book)
     chapter = small_book / "chapters" / "cycles" / "1_small.ipynb"
-    assert '--no-deps "../.."' in tool.setup_source(chapter)
-    assert '--no-deps ".."' in tool.setup_source(small_book / "book" / "index.ipynb")
+    assert tool.library_address() == "" and "assert found" in tool.setup_source(chapter)
+    assert tool.setup_source(small_book / "book" / "index.ipynb") == tool.setup_source(chapter)
     assert "jax_enable_x64" in tool.setup_source(chapter)
     noise = small_book / "chapters" / "noise" / "1_small.ipynb"
     assert "jax_enable_x64" not in tool.setup_source(noise)
     url = "https://example.org/ours/book"
     (small_book / "_config.yml").write_text(f"repository:\n  url: {url}\n")
-    assert f'--no-deps "git+{url}"' in tool.setup_source(chapter)
+    assert f'found += ["git+{url}"]' in tool.setup_source(chapter)
     monkeypatch.setenv("OPTDYN_REPOSITORY", "https://example.org/fork")
     assert '"git+https://example.org/fork"' in tool.setup_source(chapter)
+    (small_book / "_config.yml").write_text("html:\n  baseurl: https://example.org/site/\n")
+    wheel = "downloads/optdyn-1-py3-none-any.whl"
+    assert tool.library_address() == f"https://example.org/site/{wheel}"
+    monkeypatch.setenv("OPTDYN_SITE", "https://example.org/other")
+    assert tool.library_address() == f"https://example.org/other/{wheel}"
+    assert 'site = "https://example.org/other"\n' in tool.setup_source(chapter)
+
+
+@pytest.mark.parametrize("address", ["", "https://a-host-with-a-long-name.example.org/the-book"])
+def test_setup_cell_is_short_and_changes_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("OPTDYN_SITE", address)
+    source = notebooks.setup_source(BOOK_CHAPTER)
+    lines = source.splitlines()
+    assert len(lines) <= notebooks.CELL_LINES
+    assert max(map(len, lines)) <= notebooks.LINE_LENGTH
+    (command,) = (line.strip() for line in lines if "%" in line)
+    assert command == '%pip install -q --no-deps "{found[0]}"'
+    ast.parse(notebooks.plain_python(source))
 
 
 def test_setup_cell_runs_and_prints_nothing(tmp_path: Path) -> None:
@@ -307,10 +330,19 @@ def test_setup_cell_is_put_in_renewed_and_no_reason_to_run_again(
     tool.put_setup_cell(nb, path)
     assert [cell.cell_type for cell in nb.cells] == ["markdown"] + ["code"] * 4
     before, count = tool.fingerprint(nb, path), len(nb.cells)
-    monkeypatch.setenv("OPTDYN_REPOSITORY", "https://example.org/other")
+    monkeypatch.setenv("OPTDYN_SITE", "https://example.org/other")
     tool.put_setup_cell(nb, path)
     assert len(nb.cells) == count
     assert "example.org/other" in nb.cells[1].source
+    assert tool.fingerprint(nb, path) == before
+    monkeypatch.setattr(tool, "FIND", tool.FIND + "assert True\n")  # found in another way
+    tool.put_setup_cell(nb, path)
+    assert "assert True" in nb.cells[1].source and tool.fingerprint(nb, path) == before
+    monkeypatch.setattr(tool, "DOUBLE", "")  # another precision
+    tool.put_setup_cell(nb, path)
+    assert tool.fingerprint(nb, path) != before
+    monkeypatch.undo()
+    tool.put_setup_cell(nb, path)
     assert tool.fingerprint(nb, path) == before
     nb.cells[1].source += "\nprint('more')"
     assert tool.fingerprint(nb, path) != before

@@ -50,9 +50,14 @@ PHONE = ("dark", 390)
 
 
 def pages_of(site: Path) -> list[str]:
-    """The names of a site's pages, without those that belong to its machinery."""
+    """The names of a site's pages, without those that belong to its machinery.
+
+    Nor the decks, which show one slide at a time: test_site_slides.py looks at them.
+    """
     found = (path.relative_to(site) for path in sorted(site.rglob("*.html")))
-    return [p.as_posix() for p in found if not p.parts[0].startswith("_")]
+    return [
+        p.as_posix() for p in found if not p.parts[0].startswith("_") and p.parts[0] != "slides"
+    ]
 
 
 # index.html at the top only leads on, and has a test of its own
@@ -222,8 +227,14 @@ def address(site: Path) -> Iterator[str]:
     yield from serve(site)
 
 
+launched: list[Browser] = []  # one in a process: other files take this fixture as their own
+
+
 @pytest.fixture(scope="session")
 def browser(chromium: Path) -> Iterator[Browser]:
+    if launched:
+        yield launched[0]
+        return
     arguments = [
         "--no-sandbox",
         "--disable-gpu",
@@ -236,9 +247,9 @@ def browser(chromium: Path) -> Iterator[Browser]:
     # source to show a failure ends the whole run with a SystemError (CPython 3.11).
     gc.disable()
     with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield made
-        made.close()
+        launched.append(playwright.chromium.launch(executable_path=chromium, args=arguments))
+        yield launched[0]
+        launched.pop().close()
     gc.enable()
 
 

@@ -377,7 +377,9 @@ def test_the_guides_are_in_the_contents():
     [part] = [part for part in parts if part["caption"] == "For teachers"]
     [start] = part["chapters"]
     assert start["file"] == "book/teaching/index"
-    assert [page["file"] for page in start["sections"]] == [f"book/teaching/{t}" for t in TOPICS]
+    files = [page["file"] for page in start["sections"]]
+    assert files[: len(TOPICS)] == [f"book/teaching/{t}" for t in TOPICS]
+    assert "book/teaching/questions" in files
 
 
 INDEX = (TEACHING / "index.md").read_text("utf8")

@@ -16,6 +16,7 @@ from pathlib import Path
 import bookpages
 import booksolutions
 import bookspeed
+import bookweb
 import yaml
 from sphinx.errors import SphinxError
 from sphinx.util import logging
@@ -25,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 BOOK = HERE.parent
 LIBRARY = BOOK.parent / "lib" / "optdyn"
 CITATION = BOOK.parent / "CITATION.cff"
+DECKS = ("noise", "cycles", "shiftk", "adam")
 
 os.environ.setdefault("OPTDYN_BOOK", "1")
 
@@ -177,10 +179,27 @@ def run_line(app, pagename, templatename, context, doctree):
         '<p class="optdyn-run">Run this page: '
         + (f"open it on {where}, " if where else "")
         + f'<a href="{source}" download>download the notebook</a>, '
+        + f'<a href="{pathto(bookweb.archive_name(pagename), 1)}" download>its chapter as a zip'
+        + "</a> that runs offline, "
         + f"or take <code>{pagename}.ipynb</code> in "
         + f'<a href="{pathto("book/how_to_read")}#run">a local copy</a>.</p>'
     )
     context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
+
+
+DECK = re.compile(r"(?:chapters/(\w+)/index|book/teaching/(?!index)(\w+))")
+
+
+def slides_line(app, pagename, templatename, context, doctree):
+    """Link a chapter's first page, and its page for teachers, to its slides (book/slides.py)."""
+    match = DECK.fullmatch(pagename)
+    if match and context.get("body") and (match[1] or match[2]) in DECKS:
+        address = context["pathto"](f"slides/{match[1] or match[2]}.html", 1)
+        line = (
+            f'<p class="optdyn-run">For a lecture: <a href="{address}">slides of this chapter</a>, '
+            "whose figures compute.</p>"
+        )
+        context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
 
 
 FRONT_DOOR = """<!DOCTYPE html>
@@ -349,9 +368,11 @@ def gate(app, exception):
 
 def setup(app):
     booksolutions.setup(app)
+    bookweb.setup(app)
     app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", dress, priority=400)
     app.connect("html-page-context", run_line, priority=600)
+    app.connect("html-page-context", slides_line, priority=610)
     app.connect("html-page-context", once, priority=950)
     app.connect("build-finished", front_door, priority=100)
     app.connect("build-finished", without_spy)

@@ -9,11 +9,12 @@
       else if (!wide && box.tabIndex === 0) box.removeAttribute("tabindex");
     }
   }
+  for (const button of document.querySelectorAll(".btn-download-pdf-button")) button.addEventListener("click", () => window.print());
   let timer = 0;
   const soon = () => (clearTimeout(timer), (timer = setTimeout(reach, 120)));
   window.addEventListener("resize", soon);
   window.addEventListener("load", () => {
     reach();
-    window.MathJax?.startup?.promise?.then(soon);
+    window.MathJax?.startup?.promise?.then(() => document.fonts.ready).then(soon);
   });
 })();

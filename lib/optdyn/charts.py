@@ -15,6 +15,7 @@ import html
 import json
 import os
 import struct
+import sys
 import urllib.parse
 import zlib
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ __all__ = [
 
 Tables = Mapping[str, Mapping[str, Any]]
 
-COLOURS = {
+COLOURS = {  # the colours of data in figures, by name
     "blue": "#1f83c4",  # the first orbit: in the cycles chapter, the one from w0 = 0
     "vermilion": "#d55e00",  # the second: from beside the minimiser
     "green": "#009e73",  # what a formula predicts
@@ -47,7 +48,7 @@ COLOURS = {
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 
-CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {  # the theme: what Vega-Lite calls its config
     "background": "transparent",
     "font": _FONT,
     "padding": 4,
@@ -146,9 +147,7 @@ class Figure:
             return {"text/html": self.fragment(), "text/plain": f"[figure] {self.description}"}
         if self.page is not None:
             return {"text/html": self.alone(), "text/plain": f"[figure] {self.description}"}
-        import altair as alt
-
-        return alt.Chart.from_dict(with_rows(self.chart, self.first))._repr_mimebundle_()
+        return shown_live(with_rows(self.chart, self.first))._repr_mimebundle_()
 
     def fragment(self) -> str:
         """The figure as HTML: a still picture, and the JSON from which the page's script draws.
@@ -194,6 +193,36 @@ class Figure:
             {**with_rows(self.chart, self.first), "background": "white"}
         )
         return "data:image/svg+xml," + urllib.parse.quote(svg, safe=" =:/,;'()")
+
+
+_VEGA_LITE = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab 3 and 4 draw
+
+
+@dataclass(frozen=True, repr=False)
+class _VegaLite:
+    """A chart that the front end draws with a Vega of its own."""
+
+    spec: Mapping[str, Any]
+
+    def _repr_mimebundle_(self, **_: Any) -> Any:
+        plain = f"[figure] {self.spec.get('description', '')}"
+        options = {"embed_options": {"actions": False, "renderer": "svg"}}
+        return {_VEGA_LITE: dict(self.spec), "text/plain": plain}, {_VEGA_LITE: options}
+
+
+def shown_live(spec: Mapping[str, Any]) -> Any:
+    """What a live kernel displays of a Vega-Lite dictionary with its rows.
+
+    JupyterLab and Notebook 7, whose server names the session, bring a Vega, and need no network.
+    Elsewhere it is an Altair chart, which by itself fetches Vega from a public host; so it is where
+    Altair was told how to draw (``alt.renderers.enable``).
+    """
+    import altair as alt
+
+    hosted = "google.colab" in sys.modules or "KAGGLE_KERNEL_RUN_TYPE" in os.environ
+    if "JPY_SESSION_NAME" in os.environ and not hosted and alt.renderers.active == "default":
+        return _VegaLite(spec)
+    return alt.Chart.from_dict(dict(spec))
 
 
 def figure(chart: Any, tables: Tables, *, description: str, name: str) -> Figure:

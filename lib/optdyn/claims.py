@@ -18,7 +18,7 @@ import numpy as np
 
 __all__ = ["KINDS", "Claim", "ClaimFails", "claim"]
 
-KINDS = {
+KINDS = {  # how a claim is known, and what that means
     "theorem": "proved in the source named",
     "derived": "derived in this book",
     "observed": "measured, not proved",

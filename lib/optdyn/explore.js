@@ -189,7 +189,8 @@
       const ready = fitted(spec, host.clientWidth, spare);
       ready.datasets ??= {};
       for (const name of Object.keys(tables)) ready.datasets[name] = rows(tables[name]);
-      const { view } = await window.vegaEmbed(host, ready, { actions: false, renderer: "svg" });
+      // ast: Vega interprets its expressions, and needs no eval, which the site's policy forbids
+      const { view } = await window.vegaEmbed(host, ready, { actions: false, renderer: "svg", ast: true });
       await view.runAsync();
       return { view, spec: ready };
     };
@@ -546,7 +547,7 @@
         if (kind === "seed") press(`New ${label}`, () => go({ [seed]: (at[seed] + 1) % texts.length }));
       }
       press("Reset", reset, "optdyn-reset");
-      host.before(element("div", { class: "optdyn-panel" }, moved, row));
+      root.prepend(element("div", { class: "optdyn-panel" }, moved, row)); // above the still picture too: it stays where it is
       window.addEventListener("hashchange", () => {
         if (alone || !location.hash.includes("=")) return; // a link to a section leaves the figures as they are
         at = readAddress(name, controls);

@@ -19,7 +19,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from optdyn.charts import Figure, Tables, columns_of, moving_axes, pack, specification, with_rows
+from optdyn.charts import (
+    Figure,
+    Tables,
+    columns_of,
+    moving_axes,
+    pack,
+    shown_live,
+    specification,
+    with_rows,
+)
 from optdyn.controls import (
     Choice,
     Control,
@@ -423,7 +432,6 @@ def _widget(
     spec: Mapping[str, Any],
 ) -> Any:
     """Sliders and presets over a chart that the kernel computes anew at each move."""
-    import altair as alt
     import ipywidgets
     from IPython.display import display
 
@@ -434,7 +442,7 @@ def _widget(
         tables = evaluate({name: read() for name, (_, read, _) in inputs.items()})
         with out:
             out.clear_output(wait=True)
-            display(alt.Chart.from_dict(with_rows(spec, tables)))
+            display(shown_live(with_rows(spec, tables)))
 
     def button(label: str, values: Mapping[str, Any]) -> Any:
         made = ipywidgets.Button(description=label, layout={"width": "auto"})

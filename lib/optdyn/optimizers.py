@@ -36,7 +36,7 @@ __all__ = [
     "trajectory",
 ]
 
-DENOMINATORS = ("none", "sign", "adam", "variance")
+DENOMINATORS = ("none", "sign", "adam", "variance")  # what `scale_by_adam_family` divides by
 
 
 class AdamFamilyState(NamedTuple):

@@ -22,7 +22,7 @@ from optdyn import arguments
 from optdyn.anti_pgd import scalar
 
 Floats = NDArray[np.float64]
-NOISES = ("gaussian", "laplace", "t2", "cauchy")
+NOISES = ("gaussian", "laplace", "t2", "cauchy")  # laws of a gradient's noise
 SMALLEST = 1e-10  # curvature * step_size / sigma: there the lattice has about 10^6 positions
 NEGLIGIBLE = 1e-30  # probability relative to the largest, below which the lattice is cut
 

@@ -96,7 +96,11 @@ def _after(
 @values("scan")
 def _scan(t: Translator, eqn: Any, *operands: Value) -> list[Value]:
     p, wanted = eqn.params, t.wanted
-    n_consts, n_carry, length = p["num_consts"], p["num_carry"], p["length"]
+    if "ft_in" in p:  # since JAX 0.12: constants, what is carried, and rows, as trees
+        n_consts, n_carry = (len(list(tree)) for tree in list(p["ft_in"].unpack())[:2])
+    else:
+        n_consts, n_carry = p["num_consts"], p["num_carry"]
+    length = p["length"]
     whole = listing(p["jaxpr"])
     plan = t.plan(whole)
     starts = operands[n_consts : n_consts + n_carry]

@@ -1,0 +1,329 @@
+"""The decks of the built site, in Chromium: every slide, by keyboard, on a desk, a phone, paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from test_site import TYPESET, Changes, address, browser, document, opened, site, weight
+
+__all__ = ["address", "browser", "site"]  # the fixtures
+
+TOPICS = ("noise", "cycles", "shiftk", "adam")
+WEIGHT = 600_000  # bytes of a deck, compressed, at most
+SMALLEST = 14  # pixels of text on a slide of 1280 x 720, at least
+
+every_deck = pytest.mark.parametrize("topic", TOPICS)
+
+DRAWN = """() => [...document.querySelectorAll('.slide.now .optdyn-figure')]
+  .every((figure) => ['drawn', 'failed'].includes(figure.dataset.state))"""
+SEEN = """async () => {
+  const frame = () => Promise.race([new Promise(requestAnimationFrame),
+                                    new Promise((done) => setTimeout(done, 250))]);
+  await frame(); await frame();
+  const slide = document.querySelector('.slide.now');
+  const stage = slide.querySelector('.stage');
+  return {
+    id: slide.id,
+    focused: document.activeElement === slide,
+    shown: [...document.querySelectorAll('.slide')].filter((s) => s.offsetParent || s.offsetHeight)
+      .map((s) => s.id),
+    over: [stage.scrollWidth - stage.clientWidth, stage.scrollHeight - stage.clientHeight],
+    text: parseFloat(getComputedStyle(stage).fontSize),
+    failed: slide.querySelectorAll('[data-state=failed]').length,
+    wrong: slide.querySelectorAll('mjx-merror').length,
+    raw: slide.querySelectorAll('.math:not(:has(mjx-container))').length,
+    label: slide.getAttribute('aria-label'),
+    place: document.querySelector('.bar .place').textContent,
+    moving: document.getAnimations().length,
+  };
+}"""
+
+
+@contextmanager
+def watched(page: Page, base: str) -> Iterator[list[str]]:
+    """What goes wrong on a page meanwhile: requests elsewhere, answers of failure, errors."""
+    wrong: list[str] = []
+
+    def asked(request):
+        if not request.url.startswith((base, "data:", "blob:", "about:")):
+            wrong.append(f"asks for {request.url}")
+
+    page.on("request", asked)
+    page.on("requestfailed", lambda request: wrong.append(f"no answer: {request.url}"))
+    page.on("response", lambda r: wrong.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    try:
+        yield wrong
+    finally:
+        page.close()
+
+
+def deck(browser: Browser, scheme: str = "light", width: int = 1280, height: int = 720) -> Page:
+    return opened(browser, scheme, width, height)
+
+
+def go(page: Page, url: str) -> None:
+    page.goto(url)
+    page.evaluate(TYPESET)
+
+
+def turn(page: Page, number: int) -> dict:
+    """Turn to a slide by the address, and see it."""
+    page.evaluate(f"location.hash = '#/{number}'")
+    page.wait_for_selector(f"#slide-{number}.now")
+    return now(page)
+
+
+def now(page: Page) -> dict:
+    page.wait_for_function(DRAWN)
+    return page.evaluate(SEEN)
+
+
+def accessibility(page: Page) -> list[str]:
+    """Serious and critical findings on the slide that is shown."""
+    options = {"preload": False, "resultTypes": ["violations"]}
+    found = Axe().run(page, {"exclude": [["mjx-math"]]}, options).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:160]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"][:3]
+    ]
+
+
+ALONE = """(kept) => {  // axe looks at what is hidden too, for ages
+  for (const slide of document.querySelectorAll('.slide'))
+    if (!kept.includes(slide.id)) slide.remove();
+}"""
+
+
+def first_with(page: Page, selector: str) -> int:
+    """The number of the first slide that holds what a selector finds, once scripts have run."""
+    script = f"() => document.querySelector('.slide:has({selector})').id.slice(6)"
+    return int(page.evaluate(script))
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [*TOPICS, "index"])
+def test_links_of_a_deck_lead_somewhere(site, name):
+    path = site / "slides" / f"{name}.html"
+    page, problems = document(path), []
+    for link in page.addresses:
+        parts = urlsplit(link)
+        if parts.scheme or parts.netloc:
+            continue
+        if link.startswith("#/"):
+            problems += [] if f"slide-{link[2:]}" in page.ids else [link]
+            continue
+        target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+        if not target.is_file() or (parts.fragment and parts.fragment not in document(target).ids):
+            problems.append(link)
+    assert problems == []
+    assert len(page.ids) == len(set(page.ids)), "an id stands twice"
+    assert page.title and page.language == "en"
+    assert path.read_text("utf-8").count("<h1>") == 1
+
+
+@every_deck
+def test_the_chapter_and_its_teaching_page_link_to_the_deck(site, topic):
+    for page, link in (
+        (f"chapters/{topic}/index.html", f"../../slides/{topic}.html"),
+        (f"book/teaching/{topic}.html", f"../../slides/{topic}.html"),
+        ("slides/index.html", f"{topic}.html"),
+    ):
+        assert link in document(site / page).addresses, page
+
+
+@every_deck
+def test_a_deck_is_light(site: Path, topic):
+    assert weight(site / "slides" / f"{topic}.html") < WEIGHT
+
+
+# --- the lecture ---------------------------------------------------------------------------------
+
+
+@every_deck
+def test_a_keyboard_walk_through_all_slides(browser, address, topic):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        page.emulate_media(reduced_motion="reduce")
+        go(page, f"{address}slides/{topic}.html")
+        count = page.locator(".slide").count()
+        problems = []
+        for number in range(1, count + 1):
+            seen = now(page)
+            where = f"slide {number}"
+            assert seen["id"] == f"slide-{number}" and seen["shown"] == [seen["id"]]
+            assert seen["label"].startswith(f"{number} of {count}: ") and len(seen["label"]) > 12
+            assert seen["place"] == f"{number} / {count}" and page.url.endswith(f"#/{number}")
+            if number > 1 and not seen["focused"]:
+                problems.append(f"{where} has not the focus")
+            if max(seen["over"]) > 1:
+                problems.append(f"{where} is larger than its stage by {seen['over']}")
+            if seen["text"] < SMALLEST:
+                problems.append(f"{where} has text of {seen['text']:.0f} pixels")
+            if seen["failed"] or seen["wrong"] or seen["raw"] or seen["moving"]:
+                problems.append(f"{where}: {seen}")
+            page.keyboard.press("ArrowRight")
+        assert now(page)["id"] == f"slide-{count}", "after the last there is none"
+        assert page.locator("[data-act=on]").is_disabled()
+        for key, goal in (("Home", 1), ("PageDown", 2), (" ", 3), ("ArrowLeft", 2), ("PageUp", 1)):
+            page.keyboard.press(key)
+            assert page.url.endswith(f"#/{goal}"), key
+        page.keyboard.press("End")
+        page.keyboard.press("Shift+ ")
+        assert page.url.endswith(f"#/{count - 1}")
+        assert problems == [] and wrong == []
+
+
+@every_deck
+def test_a_slider_changes_its_figure_and_keeps_its_keys(browser, address, topic):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/{topic}.html")
+        page.keyboard.press("End")
+        number = first_with(page, ".optdyn-figure script")
+        turn(page, number)
+        figure = page.locator(".slide.now .optdyn-figure")
+        slider = figure.locator("input[type=range]").first
+        slider.focus()
+        changes = Changes(page, figure)
+        for key in ("End", "ArrowLeft", "Home", "ArrowRight", "PageUp"):
+            moved, changed = changes.by(lambda key=key: page.keyboard.press(key))
+            assert moved and changed, key
+            assert page.url.endswith(f"#/{number}"), f"{key} turned the slide"
+        page.keyboard.press("Escape")
+        page.keyboard.press("ArrowRight")
+        assert page.url.endswith(f"#/{number + 1}")
+        assert wrong == []
+
+
+@every_deck
+def test_slides_are_accessible_in_light_and_dark(browser, address, topic):
+    """The title, a figure and a slide of claims, in the dark with their notes."""
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/{topic}.html")
+        numbers = [1, first_with(page, ".optdyn-figure"), first_with(page, ".optdyn-claim")]
+        page.evaluate(ALONE, [f"slide-{number}" for number in numbers])
+        found = []
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_selector(f"html[data-theme={scheme}]", state="attached")
+            for number in numbers:
+                turn(page, number)
+                found += accessibility(page)
+            page.locator("[data-act=notes]").click()
+        assert found == [] and wrong == []
+
+
+# --- ways to it ----------------------------------------------------------------------------------
+
+
+def test_an_address_leads_to_its_slide(browser, address):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/noise.html#/7")
+        assert now(page)["id"] == "slide-7"
+        assert turn(page, 9)["id"] == "slide-9"
+        go(page, f"{address}slides/noise.html#/900")
+        page.reload()
+        assert page.url.endswith(f"#/{page.locator('.slide').count()}")
+        assert wrong == []
+
+
+def test_the_contents_lead_to_a_slide(browser, address):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/cycles.html")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("o")
+        assert page.locator("dialog").is_visible()
+        page.keyboard.press("ArrowRight")
+        assert page.url.endswith("#/2"), "keys are the dialog's"
+        page.locator("dialog li a").nth(4).click()
+        assert not page.locator("dialog").is_visible() and now(page)["id"] == "slide-5"
+        assert wrong == []
+
+
+def test_notes_here_and_in_a_window_that_turns_along(browser, address):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/noise.html#/4")
+        aside = page.locator("#slide-4 .notes")
+        assert not aside.is_visible()
+        page.keyboard.press("s")
+        assert not aside.is_visible(), "a letter acts only on a slide that has the focus"
+        page.locator("#slide-4").focus()
+        page.keyboard.press("s")
+        assert aside.is_visible() and "Three hundred" in aside.inner_text()
+        page.keyboard.press("s")
+        assert not aside.is_visible()
+        with page.expect_popup() as opening:
+            page.locator("[data-act=window]").click()
+        other = opening.value
+        other.wait_for_selector("#slide-4 .notes:visible")
+        page.locator("#slide-4").focus()
+        page.keyboard.press("ArrowRight")
+        other.wait_for_selector("#slide-5 .notes:visible")
+        other.keyboard.press("End")
+        page.wait_for_selector(".slide:last-of-type.now")
+        other.close()
+        assert wrong == []
+
+
+SWIPE = """([from, to]) => {
+  const target = document.querySelector('.slide.now p');
+  const touch = (x) => new Touch({ identifier: 1, target, clientX: x, clientY: 300 });
+  target.dispatchEvent(new TouchEvent('touchstart', { bubbles: true, touches: [touch(from)] }));
+  target.dispatchEvent(new TouchEvent('touchend', { bubbles: true, changedTouches: [touch(to)] }));
+}"""
+
+
+def test_a_phone_shows_every_slide_without_sideways_scrolling(browser, address):
+    page = deck(browser, "dark", 390, 780)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/shiftk.html")
+        page.evaluate(SWIPE, [300, 100])
+        assert page.url.endswith("#/2")
+        page.evaluate(SWIPE, [100, 300])
+        assert page.url.endswith("#/1")
+        page.evaluate(SWIPE, [200, 180])
+        assert page.url.endswith("#/1"), "a tap is no swipe"
+        wide = []
+        for number in range(1, page.locator(".slide").count() + 1):
+            seen = turn(page, number)
+            wide += [(number, seen["over"][0])] if seen["over"][0] > 1 else []
+            assert seen["text"] >= 16
+        assert wide == [] and wrong == []
+
+
+def test_paper_has_a_page_a_slide(browser, address):
+    page = deck(browser, "dark")
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/adam.html")
+        count = page.locator(".slide").count()
+        printed = page.pdf(prefer_css_page_size=True)
+        assert len(re.findall(rb"/Type\s*/Page\b", printed)) == count
+        assert set(re.findall(rb"/MediaBox \[[^]]*\]", printed)) == {b"/MediaBox [0 0 960 540]"}
+        assert wrong == []
+
+
+def test_without_scripts_all_slides_and_notes_can_be_read(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}slides/noise.html")
+    assert page.locator("#slide-1").is_visible() and page.locator("#slide-30").is_visible()
+    assert not page.locator(".bar").is_visible()
+    context.close()
