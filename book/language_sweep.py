@@ -1,4 +1,4 @@
-"""Train the tiny language model under every optimiser; book/language_sweep.json keeps the losses.
+"""Train the tiny language model under every optimiser; optdyn/language_sweep.json keeps it.
 
     make sweep                     all experiments, on this machine
     python make.py sweep --anew    forget what was done before
@@ -33,7 +33,7 @@ from optdyn.optimizers import DENOMINATORS
 from optdyn.sweep import sweep
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTPUT = ROOT / "book" / "language_sweep.json"
+OUTPUT = language.STORED
 CHECKPOINTS = ROOT / ".make" / "language_sweep"
 AT_ONCE = 64  # runs, where there are more than a CPU's cores
 

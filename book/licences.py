@@ -71,6 +71,7 @@ READ = {  # where the metadata do not tell the whole: what was read, and where
 TOOLS = {"pip", "setuptools"}  # that every environment begins with
 DATA = {  # files of data in lib/optdyn: licence, source
     "king_james_bible.txt.xz": ("Public-Domain AND MIT", "king_james_bible.md says of what"),
+    "language_sweep.json": ("Apache-2.0", "our own: make sweep writes it"),
 }
 IN_CODE = {  # data that stand in the code as numbers, which are facts
     "datasets.orings": "Dalal, Fowlkes and Hoadley, J. Am. Stat. Assoc. 84 (1989)",

@@ -32,6 +32,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -434,6 +435,18 @@ KEYS_HELP = (
 )
 
 
+def foot(title: str) -> str:
+    """How to cite a deck, and its licence."""
+    record = of_extension("bookassets").citation()
+    return (
+        f'<p class="optdyn-foot">Cite this page: The authors of The Dynamics of Learning, “{title}” '
+        f"(slides), in <cite>{record['title']}</cite>, version {record['version']}, "
+        f'{record["year"]}. <a href="../_static/CITATION.cff" download>CITATION.cff</a>, '
+        '<a href="../book/how_to_read.html#cite">How to cite</a>. '
+        '<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a></p>'
+    )
+
+
 def opening(topic: str, links: Links, root: Path) -> Slide:
     """The title slide: the chapter's title and its first paragraph; its story in the notes."""
     page = f"chapters/{topic}/index"
@@ -443,7 +456,7 @@ def opening(topic: str, links: Links, root: Path) -> Slide:
     first = markdown().render(blocks[1], env)
     book = '<a href="../book/index.html">The Dynamics of Learning</a>'
     story = [markdown().render(block, env) for block in blocks[2:3]]
-    parts = [f"<h1>{title}</h1>", first, f'<p class="from">A lecture from {book}</p>']
+    parts = [f"<h1>{title}</h1>", first, f'<p class="from">A lecture from {book}</p>', foot(title)]
     slide = Slide(page, parts, story, heading=title, headed=True, opening=True)
     slide.notes.append(f"<p>{KEYS_HELP}</p>")
     return slide
@@ -507,18 +520,22 @@ def list_of(decks: Iterable[tuple[str, Sequence[Slide]]]) -> str:
         + f"</head>\n<body>\n<main class=list>\n<h1>Slides</h1>\n<p>One deck a chapter, made from "
         f"the cells of its notebooks; the figures compute.</p>\n<ul>\n{items}</ul>\n"
         f'<p>{KEYS_HELP}</p>\n<p><a href="../book/index.html">Back to the book</a></p>\n'
-        "</main>\n</body>\n</html>\n"
+        f"{foot('Slides')}\n</main>\n</body>\n</html>\n"
     )
+
+
+def of_extension(name: str) -> Any:
+    """A module of the book's extension, which Sphinx imports by the same name."""
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    try:
+        return import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
 def guarded(page: str) -> str:
     """A page with the policy that all pages of the site have."""
-    sys.path.insert(0, str(ROOT / "book" / "_ext"))
-    try:
-        from bookweb import guard  # type: ignore[import-not-found]
-    finally:
-        sys.path.pop(0)
-    return str(guard(page))
+    return str(of_extension("bookweb").guard(page))
 
 
 def write_whole(path: Path, text: str) -> None:

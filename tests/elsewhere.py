@@ -56,9 +56,6 @@ KINDS = {
     "newest": Kind("requirements-newest.txt", "3.13"),
 }
 
-# What a notebook reads besides the library, where it cannot do without.
-TAKEN_ALONG = {"chapters/adam/3_laboratory.ipynb": "book/language_sweep.json"}
-
 
 class Result(NamedTuple):
     name: str
@@ -264,9 +261,8 @@ def lay(paths: Sequence[Path], folder: Path) -> list[Path]:
     laid = []
     for path in paths:
         name = notebooks.short_name(path)
-        for each in filter(None, (name, TAKEN_ALONG.get(name))):
-            (folder / each).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / each, folder / each)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / name)
         laid.append(folder / name)
     return laid
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -29,7 +28,7 @@ from playwright.sync_api import Browser, Page
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import make
-from tests.elsewhere import TAKEN_ALONG, claims_of
+from tests.elsewhere import claims_of
 
 CELL_SECONDS = 300.0  # without one more finished cell: it hangs
 PATIENCE = 20.0  # seconds from a key to another picture; then the figure counts as unmoved
@@ -193,9 +192,6 @@ def run_notebook(
     A page that is no longer drawn is closed, and the notebook is run once more from the start.
     """
     stated = without_outputs(path, lab.folder / name)
-    if along := TAKEN_ALONG.get(name):
-        (lab.folder / along).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(make.ROOT / along, lab.folder / along)
     for last in False, True:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(60_000)

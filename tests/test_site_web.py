@@ -583,8 +583,7 @@ def test_an_archive_is_the_same_bytes_each_time_and_holds_what_it_should(site, t
     top = names[0].partition("/")[0]
     assert f"{top}/{folder}/optdyn/__init__.py" in names
     assert f"{top}/{folder}/optdyn/explore.js" in names
-    if name == "downloads/adam.zip":
-        assert f"{top}/book/language_sweep.json" in names
+    assert f"{top}/{folder}/optdyn/language_sweep.json" in names
 
 
 def make_version() -> str:

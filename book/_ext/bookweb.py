@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 import os
 import posixpath
 import re
@@ -387,7 +386,6 @@ def card(page: Page) -> bytes:
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of every file in an archive, so that equal ones have equal bytes
 NEEDED = ("altair", "vl-convert-python", "ipywidgets", "scikit-learn", "mpmath", "jupyterlab")
-BESIDE = re.compile(r"\"(?:\.\./)+(book/[\w.-]+\.json)\"")  # data that a notebook reads
 README = """{title}: the notebooks of {folder}, with the book's library beside them, version {version}.
 Once, with a network: python -m pip install -r requirements.txt   Then, without one: jupyter lab
 Open a notebook in {folder}/ and run it from its first cell. Licences: LICENSE (code), LICENSE-TEXT (text).
@@ -414,7 +412,7 @@ def requirements() -> str:
 
 
 def archive(notebooks: Iterable[str], version: str, source: Path = ROOT) -> dict[str, bytes]:
-    """The files of one archive: the notebooks of one folder, what they read, the library.
+    """The files of one archive: the notebooks of one folder, and the library.
 
     Arguments:
         notebooks: names such as ``chapters/adam/1_phenomenon``, all of one folder.
@@ -425,11 +423,6 @@ def archive(notebooks: Iterable[str], version: str, source: Path = ROOT) -> dict
     folder = posixpath.dirname(names[0])
     top = f"dynamics-of-learning-{posixpath.basename(folder)}"
     files = {f"{name}.ipynb": (source / f"{name}.ipynb").read_bytes() for name in names}
-    for name in names:
-        cells = json.loads(files[f"{name}.ipynb"])["cells"]
-        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-        for beside in BESIDE.findall(code):
-            files[beside] = (source / beside).read_bytes()
     library = ROOT / "lib" / "optdyn"
     for path in library.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".tmp":

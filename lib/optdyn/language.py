@@ -6,8 +6,10 @@ one compiled call, for what differs between optimisers is numbers (`Hyper`). All
 jax_enable_x64 is set or not; matrix products are as exact as jax_default_matmul_precision says.
 """
 
+import json
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +38,7 @@ __all__ = [
     "loss",
     "schedule",
     "split",
+    "stored_sweep",
     "text",
     "tokenise",
     "train",
@@ -51,6 +54,7 @@ METHODS = {  # name: the denominator, and whether b1 and b2 count
     "adam_equal": ("variance", True, False),
 }
 WAYS = ("map", "vmap")
+STORED = Path(__file__).with_name("language_sweep.json")
 
 
 class Config(NamedTuple):
@@ -103,6 +107,26 @@ class Trained(NamedTuple):
 
     loss: Array
     losses: Array
+
+
+def stored_sweep() -> dict[str, Any]:
+    """What `make sweep` measured when the book was made: every optimiser, rate and seed.
+
+    Returns: {"settings", "runs", ...}; each of runs is a dictionary with experiment, method, b1,
+        b2, bias_correction, learning_rate, seed, batch, steps, and loss, in nats a token, None if
+        the run diverged. [h]
+    Raises: ValueError if the file in the package cannot be read.
+    Source: our own, book/language_sweep.py.
+
+    >>> len(stored_sweep()["runs"]) > 800
+    True
+    """
+    try:
+        return dict(json.loads(STORED.read_text("utf-8")))
+    except (OSError, ValueError) as problem:
+        raise ValueError(
+            f"{STORED.name}: cannot be read ({problem}); install optdyn anew."
+        ) from None
 
 
 def hyper(

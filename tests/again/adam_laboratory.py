@@ -1,6 +1,6 @@
 """The numbers of the Adam laboratory, in NumPy and SciPy.
 
-What the notebook says of stored losses is worked out once more from book/language_sweep.json. That
+What the notebook says of stored losses is worked out once more from language_sweep.json. That
 the losses themselves are right rests on a second model and trainer, below: forward and backward
 passes written out in NumPy, with random numbers of its own, so that other seeds are compared.
 At a batch of 128 one training takes it ten seconds; those three were run once and are noted here.
@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNS = json.loads((ROOT / "book/language_sweep.json").read_text("utf-8"))["runs"]
+RUNS = json.loads((ROOT / "lib/optdyn/language_sweep.json").read_text("utf-8"))["runs"]
 
 
 # --- stored losses ----------------------------------------------------------------------
