@@ -4,7 +4,7 @@
   const SCROLLERS = ".bd-article :is(pre, div.math, div.cell_output, .pst-scrollable-table-container)";
   function reach() {
     for (const box of document.querySelectorAll(SCROLLERS)) {
-      const wide = box.scrollWidth > box.clientWidth + 1;
+      const wide = box.scrollWidth > box.clientWidth; // as axe counts
       if (wide && !box.querySelector("a[href]:not(.headerlink), button, input, select, [tabindex='0']")) box.tabIndex = 0;
       else if (!wide && box.tabIndex === 0) box.removeAttribute("tabindex");
     }
