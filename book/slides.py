@@ -439,8 +439,8 @@ def foot(title: str) -> str:
     """How to cite a deck, and its licence."""
     record = of_extension("bookassets").citation()
     return (
-        f'<p class="optdyn-foot">Cite this page: The authors of The Dynamics of Learning, “{title}” '
-        f"(slides), in <cite>{record['title']}</cite>, version {record['version']}, "
+        '<p class="optdyn-foot">Cite this page: The authors of The Dynamics of Learning, '
+        f"“{title}” (slides), in <cite>{record['title']}</cite>, version {record['version']}, "
         f'{record["year"]}. <a href="../_static/CITATION.cff" download>CITATION.cff</a>, '
         '<a href="../book/how_to_read.html#cite">How to cite</a>. '
         '<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a></p>'

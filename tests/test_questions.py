@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -971,6 +972,16 @@ def test_bad_input_gets_a_sentence(
 def test_a_seed_that_is_none_gets_a_sentence(seed: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^seed: got .*, a whole number from 0 to .* is needed"):
         questions.ask("noise-valley-flow", seed)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name is one of Unix")
+def test_a_device_or_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), encoding="utf8") as reader:
+        assert run("--sheet", "--topic", "noise", "--out", str(pipe)) == 0
+        assert pipe.is_fifo()
+        assert reader.read().startswith("# ")
 
 
 def test_a_file_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,12 +233,15 @@ def seeds(text: str) -> list[int]:
 
 
 def _written(path: Path, text: str) -> None:
-    """Write a file whole: nobody sees half of it."""
+    """Write a file whole: nobody sees half of it. Into a device or a pipe it goes as it is."""
     if not path.parent.is_dir() or path.is_dir():
         raise ValueError(
             f"out: got {str(path)!r}, a file in a folder that exists is needed; make the "
             f"folder first."
         )
+    if path.exists() and not path.is_file():
+        path.write_text(text, "utf8", newline="\n")
+        return
     part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     part.write_text(text, "utf8", newline="\n")
     os.replace(part, path)

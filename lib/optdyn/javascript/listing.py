@@ -7,10 +7,13 @@ in several places.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
+import jax
+from jax import lax
 from jax.extend import core
 
 
@@ -62,6 +65,28 @@ _CALLED = {  # a primitive that calls a jaxpr, and where it has it
 }
 
 
+# Primitives of JAX 0.12 that are one operation of several: by their parameters, the function.
+_SPELLED_OUT: dict[str, Callable[[dict[str, Any]], Callable[..., Any]]] = {
+    "log2": lambda _: lambda x: lax.mul(lax.log(x), lax.full_like(x, 1 / math.log(2))),
+    "one_minus_square": lambda _: lambda x: lax.mul(1 + x, 1 - x),
+    "polynomial": lambda _: _horner,
+    "unstack": lambda p: (
+        lambda x: [
+            lax.index_in_dim(x, i, p["axis"], keepdims=False) for i in range(x.shape[p["axis"]])
+        ]
+    ),
+    "call_hi_primitive": lambda p: p["_prim"].expand,
+}
+
+
+def _horner(x: Any, *coefficients: Any) -> Any:
+    """The polynomial whose coefficients begin with the constant one."""
+    *rest, total = coefficients
+    for c in reversed(rest):
+        total = total * x + c
+    return total
+
+
 def listing(closed: Any) -> Listing:
     """The flat list of a closed jaxpr's equations."""
     equations: list[Equation] = []
@@ -79,7 +104,7 @@ def listing(closed: Any) -> Listing:
             name = eqn.primitive.name
             operands = tuple(map(atom, eqn.invars))
             source = caller or eqn.source_info  # a called jaxpr remembers whoever called it first
-            called = _called(name, eqn.params, operands)
+            called = _called(eqn, operands)
             if called is not None:
                 inner, operands = called
                 jaxpr_of, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
@@ -98,8 +123,12 @@ def listing(closed: Any) -> Listing:
     return Listing(inputs, tuple(equations), outputs)
 
 
-def _called(name: str, params: dict[str, Any], operands: tuple[Atom, ...]) -> Any:
+def _called(eqn: Any, operands: tuple[Atom, ...]) -> Any:
     """The jaxpr that an equation calls and its operands, or None."""
+    name, params = eqn.primitive.name, eqn.params
+    if name in _SPELLED_OUT:
+        function = _SPELLED_OUT[name](params)
+        return jax.make_jaxpr(function)(*(v.aval for v in eqn.invars)), operands
     if name in _CALLED:
         return params[_CALLED[name]], operands
     if name == "custom_linear_solve":
