@@ -32,7 +32,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,10 @@ jax.config.update("jax_enable_x64", True)  # double precision throughout
 """
 
 
-def _setting(variable: str, section: str, key: str) -> str:
-    """An address: the environment's, else the one in _config.yml, else none."""
-    if variable in os.environ:
-        return os.environ[variable].rstrip("/")
+def _setting(value: str | None, section: str, key: str) -> str:
+    """An address: the one that is given, else the one in _config.yml, else none."""
+    if value is not None:
+        return value.rstrip("/")
     config = ROOT / "_config.yml"
     if not config.exists():
         return ""
@@ -104,21 +104,21 @@ def _setting(variable: str, section: str, key: str) -> str:
     return str((settings.get(section) or {}).get(key) or "").rstrip("/")
 
 
-def library_address() -> str:
+def library_address(environment: Mapping[str, str] = os.environ) -> str:
     """Where pip finds the library once the book is published; empty until then.
 
     The wheel among the downloads of the site, whose address is OPTDYN_SITE or html: baseurl; else
     the repository, OPTDYN_REPOSITORY or repository: url.
     """
-    if site := _setting("OPTDYN_SITE", "html", "baseurl"):
+    if site := _setting(environment.get("OPTDYN_SITE"), "html", "baseurl"):
         text = (ROOT / "lib" / "optdyn" / "__init__.py").read_text("utf-8")
         (version,) = re.findall(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
         return f"{site}/downloads/optdyn-{version}-py3-none-any.whl"
-    repository = _setting("OPTDYN_REPOSITORY", "repository", "url")
+    repository = _setting(environment.get("OPTDYN_REPOSITORY"), "repository", "url")
     return f"git+{repository}" if repository else ""
 
 
-def setup_source(path: Path) -> str:
+def setup_source(path: Path, environment: Mapping[str, str] = os.environ) -> str:
     """The first code cell of the notebook at `path`.
 
     It takes the library that is installed; else a wheel that lies beside the notebook or up to two
@@ -130,12 +130,17 @@ def setup_source(path: Path) -> str:
     single precision. Matrix products keep all digits of their type: on a GPU those of float32 would
     keep ten bits, TF32, which breaks what the claims test.
     """
-    address = library_address()
+    address = library_address(environment)
     last = f'found += ["{address}"]' if address else NOWHERE
     site, _, file = address.partition("/downloads/")
     if file:
         last = f'site = "{site}"\n    found += [f"{{site}}/downloads/{file}"]'
     return FIND.format(last=last) + configuration(path)
+
+
+def is_setup_source(source: str, path: Path) -> bool:
+    """Whether that is the set-up cell, with the address of the settings or of the environment."""
+    return source in (setup_source(path, {}), setup_source(path))
 
 
 def configuration(path: Path) -> str:
@@ -377,7 +382,7 @@ def fingerprint(nb: Notebook, path: Path) -> str:
     for cell in nb.cells:
         if cell.cell_type == "code":
             source = cell.source
-            if cell is first and source == setup_source(path):
+            if cell is first and is_setup_source(source, path):
                 source = configuration(path)
             cells.append([source, sorted(set(cell.metadata.get("tags", [])))])
             sources.append(plain_python(source))
@@ -570,7 +575,7 @@ def problems(path: Path) -> Iterator[str]:
     first = setup_cell(nb)
     if first is None:
         yield "has no set-up cell first: make execute puts it in"
-    elif first.source != setup_source(path):
+    elif not is_setup_source(first.source, path):
         yield "has a set-up cell that differs from the template: make execute renews it"
     if nb.metadata.get("optdyn", {}).get("fingerprint") != fingerprint(nb, path):
         yield "has outputs older than its cells, the library or the lock: make execute"

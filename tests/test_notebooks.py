@@ -335,6 +335,15 @@ def test_setup_cell_is_put_in_renewed_and_no_reason_to_run_again(
     assert len(nb.cells) == count
     assert "example.org/other" in nb.cells[1].source
     assert tool.fingerprint(nb, path) == before
+    said = "has a set-up cell that differs from the template: make execute renews it"
+    for address in "https://example.org/other", "":  # stored under one, checked under another
+        monkeypatch.setenv("OPTDYN_SITE", address)
+        (small_book / NOTEBOOK).write_text(tool.normalise(nb))
+        assert (said in tool.problems(path)) == (not address)
+        tool.put_setup_cell(nb, path)
+    monkeypatch.setenv("OPTDYN_SITE", "https://example.org/other")
+    tool.write_whole(path, tool.normalise(nb))
+    assert said not in tool.problems(path)
     monkeypatch.setattr(tool, "FIND", tool.FIND + "assert True\n")  # found in another way
     tool.put_setup_cell(nb, path)
     assert "assert True" in nb.cells[1].source and tool.fingerprint(nb, path) == before

@@ -12,6 +12,7 @@ import functools
 import gzip
 import http.client
 import http.server
+import json
 import os
 import posixpath
 import re
@@ -526,7 +527,7 @@ def test_with_the_site_s_address_cards_are_absolute(monkeypatch):
     assert tags["og:image"] == "https://example.org/book/cards/book-index.png"
     for wrong in ("example.org", "ftp://example.org/", "https:"):
         monkeypatch.setenv("OPTDYN_SITE", wrong)
-        with pytest.raises(ValueError, match=r"OPTDYN_SITE must be the address"):
+        with pytest.raises(ValueError, match=r"OPTDYN_SITE, .* must be the address"):
             bookweb.site_address()
 
 
@@ -563,8 +564,27 @@ def test_a_notebook_s_page_offers_it_and_its_archive(site, name):
         inside = {info.filename.partition("/")[2]: info for info in zipped.infolist()}
         stored = zipped.read(inside[f"{name}.ipynb"])
     assert stored == (ROOT / f"{name}.ipynb").read_bytes()
-    if name != "book/index":
-        assert posixpath.relpath(bookweb.archive_name(name), posixpath.dirname(name)) in text
+    wheel = f"downloads/optdyn-{make_version()}-py3-none-any.whl"
+    for offered in bookweb.archive_name(name), wheel:
+        assert f'href="{posixpath.relpath(offered, posixpath.dirname(name))}"' in text
+        assert (site / offered).is_file()
+
+
+def test_once_the_site_has_an_address_notebooks_know_where_the_wheel_is(monkeypatch):
+    name = "chapters/noise/1_phenomenon"
+    stored = (ROOT / f"{name}.ipynb").read_bytes()
+    monkeypatch.delenv("OPTDYN_SITE", raising=False)
+    assert bookweb.downloadable(name) == stored
+    monkeypatch.setenv("OPTDYN_SITE", "https://example.org/book/")
+    offered, kept = json.loads(bookweb.downloadable(name)), json.loads(stored)
+    (first, *rest), (setup, *others) = (
+        [cell for cell in nb["cells"] if cell["cell_type"] == "code"] for nb in (offered, kept)
+    )
+    assert 'site = "https://example.org/book"\n' in "".join(first["source"])
+    assert "example.org" not in "".join(setup["source"])
+    assert rest == others and len(offered["cells"]) == len(kept["cells"])
+    files = bookweb.archive([name], "1")
+    assert b"https://example.org/book" in files[f"dynamics-of-learning-noise/{name}.ipynb"]
 
 
 @pytest.mark.parametrize("name", ARCHIVES)

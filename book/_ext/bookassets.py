@@ -160,7 +160,7 @@ def once(app, pagename, templatename, context, doctree):
 
 def run_line(app, pagename, templatename, context, doctree):
     """Say under the title of a notebook's page where it can be run."""
-    if context.get("page_source_suffix") != ".ipynb" or pagename == app.config.root_doc:
+    if context.get("page_source_suffix") != ".ipynb":
         return
     pathto = context["pathto"]
     places = [
@@ -175,6 +175,8 @@ def run_line(app, pagename, templatename, context, doctree):
     *first, last = [f'<a href="{url}">{name}</a>' for name, url in sorted(places)] or [""]
     where = ", ".join(first) + " or " * bool(first) + last
     source = pathto("_sources/" + context["sourcename"], 1)
+    version = context["optdyn_cite"]["version"]
+    wheel = pathto(f"downloads/optdyn-{version}-py3-none-any.whl", 1)
     line = (
         '<p class="optdyn-run">Run this page: '
         + (f"open it on {where}, " if where else "")
@@ -182,9 +184,13 @@ def run_line(app, pagename, templatename, context, doctree):
         + f'<a href="{pathto(bookweb.archive_name(pagename), 1)}" download>its chapter as a zip'
         + "</a> that runs offline, "
         + f"or take <code>{pagename}.ipynb</code> in "
-        + f'<a href="{pathto("book/how_to_read")}#run">a local copy</a>.</p>'
+        + f'<a href="{pathto("book/how_to_read")}#run">a local copy</a>. '
+        + f'By itself, a notebook wants <a href="{wheel}" download>the library</a> beside it.</p>'
     )
-    context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
+    if pagename == app.config.root_doc:  # which begins with its figure
+        context["body"] += line
+    else:
+        context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
 
 
 DECK = re.compile(r"(?:chapters/(\w+)/index|book/teaching/(?!index)(\w+))")

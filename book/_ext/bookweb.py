@@ -14,6 +14,7 @@ import html
 import os
 import posixpath
 import re
+import sys
 import textwrap
 import tomllib
 import zipfile
@@ -21,10 +22,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 from sphinx.errors import SphinxError
 
 HERE = Path(__file__).resolve().parent
@@ -288,17 +291,17 @@ def descriptions(pages: Mapping[str, Page]) -> dict[str, str]:
     return found
 
 
-def site_address() -> str:
-    """Where the site will stand, from the environment variable OPTDYN_SITE; empty if unknown.
+def site_address(setting: str = "") -> str:
+    """Where the site will stand: the variable OPTDYN_SITE, else the setting; empty if unknown.
 
     Raises:
         ValueError: not an address of the web.
     """
-    given = os.environ.get("OPTDYN_SITE", "")
+    given = os.environ.get("OPTDYN_SITE", setting)
     if given and (urlsplit(given).scheme not in ("http", "https") or not urlsplit(given).netloc):
         raise ValueError(
-            f"OPTDYN_SITE must be the address of the site, such as https://example.org/book/; "
-            f"got {given!r}. Correct it, or leave it out."
+            f"OPTDYN_SITE, or html: baseurl in _config.yml, must be the address of the site, such "
+            f"as https://example.org/book/; got {given!r}. Correct it, or leave it out."
         )
     return given.rstrip("/") + "/" if given else ""
 
@@ -385,7 +388,10 @@ def card(page: Page) -> bytes:
 # -- downloads -------------------------------------------------------------------------
 
 DATE = (1980, 1, 1, 0, 0, 0)  # of every file in an archive, so that equal ones have equal bytes
-NEEDED = ("altair", "vl-convert-python", "ipywidgets", "scikit-learn", "mpmath", "jupyterlab")
+NEEDED = (
+    *("altair", "vl-convert-python", "ipywidgets", "ipykernel"),
+    *("scikit-learn", "mpmath", "jupyterlab"),
+)
 README = """{title}: the notebooks of {folder}, with the book's library beside them, version {version}.
 Once, with a network: python -m pip install -r requirements.txt   Then, without one: jupyter lab
 Open a notebook in {folder}/ and run it from its first cell. Licences: LICENSE (code), LICENSE-TEXT (text).
@@ -411,6 +417,24 @@ def requirements() -> str:
     return "\n".join(lines) + "\n"
 
 
+def downloadable(name: str, source: Path = ROOT) -> bytes:
+    """A notebook as it is offered: once the site has an address, its first cell knows the wheel's.
+
+    Arguments:
+        name: such as ``chapters/adam/1_phenomenon``.
+        source: the book's folder.
+    """
+    if str(HERE.parent) not in sys.path:
+        sys.path.append(str(HERE.parent))
+    tool = import_module("notebooks")
+    stored = (source / f"{name}.ipynb").read_bytes()
+    nb = nbformat.reads(stored.decode(), as_version=4)
+    if not tool.library_address() or tool.setup_cell(nb) is None:
+        return stored
+    tool.put_setup_cell(nb, ROOT / f"{name}.ipynb")
+    return bytes(tool.normalise(nb).encode())
+
+
 def archive(notebooks: Iterable[str], version: str, source: Path = ROOT) -> dict[str, bytes]:
     """The files of one archive: the notebooks of one folder, and the library.
 
@@ -422,7 +446,7 @@ def archive(notebooks: Iterable[str], version: str, source: Path = ROOT) -> dict
     names = sorted(notebooks)
     folder = posixpath.dirname(names[0])
     top = f"dynamics-of-learning-{posixpath.basename(folder)}"
-    files = {f"{name}.ipynb": (source / f"{name}.ipynb").read_bytes() for name in names}
+    files = {f"{name}.ipynb": downloadable(name, source) for name in names}
     library = ROOT / "lib" / "optdyn"
     for path in library.rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".tmp":
@@ -466,13 +490,12 @@ def archives(notebooks: Iterable[str], out: Path, version: str, source: Path = R
 
 
 def configure(app: Any, config: Any) -> None:
-    """Take the site's address from the environment; let pages of an earlier build be written anew.
+    """Settle the site's address; let pages of an earlier build be written anew.
 
     They are dressed once they are written, all at a time, and Sphinx writes those that are missing.
     """
     try:
-        if site := site_address():
-            config.html_baseurl = site
+        config.html_baseurl = site_address(config.html_baseurl or "")
     except ValueError as problem:
         raise SphinxError(str(problem)) from None
     out = Path(app.outdir)
@@ -509,6 +532,8 @@ def finish(app: Any, exception: Exception | None) -> None:
     (out / ".nojekyll").touch()  # GitHub Pages would drop the folders that begin with a line
     notebooks = [name for name in app.env.found_docs if app.env.doc2path(name).endswith(".ipynb")]
     version = str(app.config.html_context["optdyn_cite"]["version"])
+    for name in notebooks:
+        (out / "_sources" / f"{name}.ipynb").write_bytes(downloadable(name, Path(app.srcdir)))
     archives(notebooks, out, version, Path(app.srcdir))
 
 
