@@ -4,6 +4,7 @@
 # Less of it:     make bench QUICK=1
 # Sweep anew:     make sweep ANEW=1
 # Some notebooks: make execute NOTEBOOKS=chapters/cycles/1_phenomenon.ipynb
+# Links of others: make links OUTSIDE=1
 # Homework:       make homework TOPIC=cycles COURSE=~/course, then make mark COURSE=~/course
 PYTHON ?= python3
 
@@ -36,7 +37,10 @@ mark:
 colab oldest newest:
 	@$(PYTHON) make.py $@ $(NOTEBOOKS)
 
-build slides pdf epub licences links lighthouse test test-all dist clean setup lock:
+links:
+	@$(PYTHON) make.py links $(if $(OUTSIDE),--outside)
+
+build slides pdf epub licences lighthouse test test-all dist clean setup lock:
 	@$(PYTHON) make.py $@
 
 .PHONY: help book lab build slides pdf epub licences links lighthouse test test-all colab oldest newest dist bench sweep homework mark execute clean setup lock

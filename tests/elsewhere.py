@@ -127,6 +127,11 @@ def environment(kind: str, folder: Path | None = None) -> Path:
     return python
 
 
+def forget(kind: str) -> None:
+    """Let the environment of that kind be made anew the next time."""
+    (ROOT / ".make" / f"elsewhere-{kind}" / "optdyn-mark").unlink(missing_ok=True)
+
+
 def freeze(python: Path) -> dict[str, str]:
     """The version of every package there, but the library's."""
     code = (
@@ -302,17 +307,22 @@ def run(kind: str, paths: Sequence[Path], jobs: int = 2) -> list[Result]:
             for name in sorted(before.keys() | after.keys())
             if before.get(name) != after.get(name)
         ]
+        if changed:
+            forget(kind)
+        meant = KINDS[kind].python
+        if os.environ.get("OPTDYN_ALL") == "1" and not number.startswith(f"{meant}."):
+            changed.append(f"Python is {number}, and {meant} is meant: install it beside this one")
         row = f"  {len(before)} packages{'':<35} {'FAILED' if changed else 'unchanged'}"
         make.say("\n".join([row, *changed]))
         return [*results, Result("packages", 0.0, 0, changed)]
 
 
 def sample() -> list[Path]:
-    """The index and one notebook of each chapter."""
+    """The index, the closing chapter, and one notebook of each topic."""
     chosen = {"shiftk": "2_mechanism"}  # works with mpmath
     folders = sorted(path.parent for path in ROOT.glob("chapters/*/1_phenomenon.ipynb"))
     return [
-        ROOT / "book" / "index.ipynb",
+        *(ROOT / "book" / f"{name}.ipynb" for name in ("index", "closing")),
         *(folder / f"{chosen.get(folder.name, '1_phenomenon')}.ipynb" for folder in folders),
     ]
 

@@ -118,7 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
     problems = link_problems(SITE)
     for problem in problems:
         print(f"  {problem}")
-    names = pages_of(SITE)
+    decks = (path.relative_to(SITE).as_posix() for path in SITE.glob("slides/*.html"))
+    names = [*pages_of(SITE), *sorted(decks)]
     links = outside_links({name: (SITE / name).read_text("utf-8") for name in names})
     hosts = {urlsplit(address).netloc for address in links}
     print(f"{len(names)} pages; {len(problems)} links inside lead nowhere.")

@@ -81,12 +81,12 @@ def test_what_is_no_page_of_the_book_is_not_cited():
 
 @pytest.mark.site
 def test_every_page_of_the_site_says_how_to_cite_it():
-    pages = sorted(SITE.glob("[!_]*/**/*.html"))
+    pages = sorted([*SITE.glob("[!_]*/**/*.html"), *SITE.glob("_modules/**/*.html")])
     assert len(pages) > 25
     for path in pages:
         text = path.read_text("utf8")
         (line,) = re.findall(r"(?s)Cite this page: (.*?)</p>", text)
-        heading = re.search(r'(?s)<h1>((?:(?!<h1>).)*?)(?:<a class="headerlink"|</h1>)', text)
+        heading = re.search(r'(?s)<h1>((?:(?!<h1>).)+?)(?:<a class="headerlink"|</h1>)', text)
         assert heading is not None, path
         title = html.unescape(re.sub(r"<[^>]+>", "", heading[1])).strip()
         said = html.unescape(re.sub(r"<[^>]+>", "", line))

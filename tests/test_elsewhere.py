@@ -117,6 +117,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(make, "one_at_a_time", lambda what: contextlib.nullcontext())
     monkeypatch.setattr(elsewhere, "environment", lambda kind: HERE)
     monkeypatch.setattr(elsewhere, "without_library", lambda python: None)
+    monkeypatch.setattr(elsewhere, "forget", lambda kind: None)
 
 
 def test_packages_that_changed_are_a_failure(
@@ -128,12 +129,30 @@ def test_packages_that_changed_are_a_failure(
     monkeypatch.setattr(
         elsewhere, "run_notebook", lambda path, python: elsewhere.Result(path.stem, 1, 0, [])
     )
+    forgotten: list[str] = []
+    monkeypatch.setattr(elsewhere, "forget", forgotten.append)
     path = str(ROOT / "book" / "index.ipynb")
     assert elsewhere.main(["colab", path]) == 1
+    assert forgotten == ["colab"]  # else the next run would begin with what this one left
     said = capsys.readouterr().out
     for line in "jax was 1 and is 2", "new was None and is 1", "old was 3 and is None":
         assert line in said
     assert "book/index.ipynb" in said and "failed: packages" in said
+
+
+def test_with_everything_another_python_is_a_failure(
+    pretended: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(elsewhere, "freeze", lambda python: dict.fromkeys(elsewhere.NAMED, "1"))
+    monkeypatch.setattr(
+        elsewhere, "run_notebook", lambda path, python: elsewhere.Result(path.stem, 1, 0, [])
+    )
+    monkeypatch.setitem(elsewhere.KINDS, "colab", elsewhere.Kind("none.lock", "9.9"))
+    path = str(ROOT / "book" / "index.ipynb")
+    for everything, failed in ("", 0), ("1", 1):
+        monkeypatch.setenv("OPTDYN_ALL", everything)
+        assert elsewhere.main(["colab", path]) == failed
+        assert ("and 9.9 is meant" in capsys.readouterr().out) == bool(failed)
 
 
 def test_a_notebook_that_fails_first_ends_the_run(
@@ -222,8 +241,9 @@ def test_the_targets_run_this(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_test_all_fails_where_notebooks_fail_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTDYN_KILLS", "20")  # which test_all would set for good
-    for part in "test", "lighthouse":
-        monkeypatch.setattr(make, part, lambda: None)
+    monkeypatch.setenv("OPTDYN_ALL", "")
+    for part in "test", "lighthouse", "links":
+        monkeypatch.setattr(make, part, lambda **_: None)
     monkeypatch.setattr(make, "_conformance", lambda wish: "agrees")
     for bad in (None, *make.ELSEWHERE):
         monkeypatch.setattr(make, "run_elsewhere", lambda kind, bad=bad: int(kind == bad))

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ALL = os.environ.get("OPTDYN_ALL") == "1"
 CHAPTERS = sorted(path.parent.name for path in ROOT.glob("chapters/*/1_phenomenon.ipynb"))
 SAMPLE = [f"chapters/{chapter}/1_phenomenon.ipynb" for chapter in CHAPTERS]
+SAMPLE.append("book/closing.ipynb")
 NAMES = [notebooks.short_name(path) for path in notebooks.all_notebooks()] if ALL else SAMPLE
 
 
@@ -49,8 +50,11 @@ def test_a_notebook_runs_and_its_figures_answer_keys(
     seen = lab.run_notebook(browser, jupyterlab, ROOT / name, name)
     print(f"{name}: {seen}")
     assert not seen.complaints, "\n".join(seen.complaints)
-    source = "".join(cell.source for cell in nbformat.read(ROOT / name, as_version=4).cells)
-    assert seen.figures == source.count(".widget()")
+    cells = nbformat.read(ROOT / name, as_version=4).cells
+    live = [cell for cell in cells if ".widget()" in cell.source]
+    stored = ["".join(o.get("data", {}).get("text/html", "") for o in c.outputs) for c in live]
+    assert seen.figures == len(live) == sum('class="optdyn-figure"' in html for html in stored)
+    assert seen.sliders == sum('"kind":"slider"' in html for html in stored)
     assert len(seen.answers) == seen.sliders
     if name in SAMPLE:
         assert seen.sliders and seen.claims

@@ -639,11 +639,29 @@ def test_all_tests_are_the_tests_with_more_kills(
     monkeypatch.setattr(there, "_conformance", lambda wish: "agrees")
     monkeypatch.setattr(there, "run_elsewhere", lambda kind: 0)
     monkeypatch.setattr(there, "lighthouse", lambda: None)
+    tried: list[bool] = []
+    monkeypatch.setattr(there, "links", lambda outside: tried.append(outside))
     there.test_all()
     monkeypatch.setenv("OPTDYN_KILLS", "2")
     there.test_all()
-    assert kills == ["20", "2"]
+    assert kills == ["20", "2"] and tried == [True, True]
     assert "jax==0.7.2" in capsys.readouterr().out
+    monkeypatch.setattr(there, "_conformance", lambda wish: "agrees" if "=" in wish else "differs")
+    with pytest.raises(SystemExit, match="does not agree with all of JAX: jax"):
+        there.test_all()
+
+
+@pytest.mark.parametrize(("status", "everything", "fails"), [
+    (0, "1", False), (1, "", True), (make.NOT_TRIED, "", False), (make.NOT_TRIED, "1", True),
+])  # fmt: skip
+def test_lighthouse_has_to_be_tried_when_everything_is(
+    status: int, everything: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPTDYN_ALL", everything)
+    monkeypatch.setattr(make, "setup", lambda: None)
+    monkeypatch.setattr(make, "run", lambda command, **_: status)
+    with pytest.raises(SystemExit) if fails else contextlib.nullcontext():
+        make.lighthouse()
 
 
 def test_no_benchmark_is_imported_into_the_tests() -> None:

@@ -16,6 +16,7 @@ import gzip
 import http.server
 import json
 import math
+import os
 import posixpath
 import re
 import statistics
@@ -56,12 +57,18 @@ def pages_of(site: Path) -> list[str]:
     """
     found = (path.relative_to(site) for path in sorted(site.rglob("*.html")))
     return [
-        p.as_posix() for p in found if not p.parts[0].startswith("_") and p.parts[0] != "slides"
+        p.as_posix()
+        for p in found
+        if (p.parts[0] == "_modules" or not p.parts[0].startswith("_")) and p.parts[0] != "slides"
     ]
 
 
+# The library's modules as pages, which are all made alike: of most only the links are followed.
+MODULES = [name for name in pages_of(SITE) if name.startswith("_modules/")]
+LISTINGS = (MODULES if os.environ.get("OPTDYN_ALL") == "1" else MODULES[:2]) or ["_modules"]
 # index.html at the top only leads on, and has a test of its own
-PAGES = [name for name in pages_of(SITE) if name != "index.html"] or ["book/index.html"]
+PAGES = [name for name in pages_of(SITE) if name not in ("index.html", *MODULES)]
+PAGES = PAGES or ["book/index.html"]
 ARTICLES = [name for name in PAGES if name != "search.html"]
 FIGURES = [
     name
@@ -494,6 +501,15 @@ def test_no_serious_accessibility_finding(visits, name, look):
 def test_a_phone_never_scrolls_sideways(visits, name):
     seen = visits(name, *PHONE).seen
     assert seen["content"] == seen["width"]
+
+
+@both_looks
+@pytest.mark.parametrize("name", LISTINGS)
+def test_a_listing_of_a_module_is_a_page_like_the_others(visits, site, name, look):
+    seen = visits(name, *look)
+    assert seen.outside == seen.refused == seen.errors == seen.accessibility == []
+    assert look != PHONE or seen.seen["content"] == seen.seen["width"]
+    assert text_problems(site / name) == []
 
 
 @both_looks

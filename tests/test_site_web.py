@@ -35,6 +35,7 @@ from test_site import (
     ARTICLES,
     DESK,
     FIGURES,
+    MODULES,
     PAGES,
     ROOT,
     SETTLED,
@@ -686,7 +687,7 @@ def test_without_a_network_no_link_is_called_dead(capsys):
 def test_the_links_of_the_site_are_followed_and_listed(site, capsys):
     assert outside.main([]) == 0
     said = capsys.readouterr().out
-    assert f"{len(PAGES) + 1} pages; 0 links inside lead nowhere." in said
+    assert f"{len([*PAGES, *MODULES, *DECKS]) + 1} pages; 0 links inside lead nowhere." in said
     assert "  https://creativecommons.org/licenses/by/4.0/\n" in said
 
 

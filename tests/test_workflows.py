@@ -22,7 +22,7 @@ WORKFLOWS = ROOT / ".github" / "workflows"
 CALLED = {
     "pull_request": ["make test"],
     "weekly": ["make test-all"],
-    "release": ["make dist", "make build", "make pdf", "make epub"],
+    "release": ["make test-all", "make dist", "make build", "make pdf", "make epub"],
 }
 each = pytest.mark.parametrize("name", CALLED)
 
