@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import bookassets  # noqa: E402
 import bookpages  # noqa: E402
+
+import test_site  # noqa: E402
 
 CLAIM = {
     "id": "cycles-3",
@@ -315,7 +318,7 @@ def build(folder: Path, repository: str | None = None) -> subprocess.CompletedPr
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=400,
     )
 
 
@@ -472,6 +475,37 @@ def test_solutions_are_pages_unless_a_course_leaves_them_out(tmp_path):
     assert "Work." in text and "End." in text and "the answers" not in text
     assert "exercises.html" in links(page(left_out, "chapters/cycles/index"))
     assert "chapters/cycles/exercises.ipynb" in page(left_out, "book/status")
+
+
+def test_the_book_itself_can_be_built_without_solutions_and_answers(tmp_path):
+    """No page, archive, index or source has them, and no link leads there."""
+    for name in ("_config.yml", "_toc.yml", "book", "chapters", "lib"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    for path in ROOT.glob("*"):
+        if path.is_file() and not (tmp_path / path.name).exists():
+            shutil.copy(path, tmp_path / path.name)
+    config = yaml.safe_load((tmp_path / "_config.yml").read_text("utf8"))
+    config["sphinx"]["config"]["optdyn_solutions"] = False
+    write(tmp_path / "_config.yml", yaml.safe_dump(config))
+    done = build(tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:]
+    site = tmp_path / "_build" / "html"
+    names = [path.relative_to(site).as_posix() for path in site.rglob("*")]
+    for archive in site.glob("downloads/*.zip"):
+        with zipfile.ZipFile(archive) as zipped:
+            names += [name.rpartition("optdyn/")[0] or name for name in zipped.namelist()]
+    secret = re.compile(r"solutions\b|teaching|(exercises|questions)_\w+")
+    assert [name for name in names if secret.search(name)] == []
+    later = ("downloads/optdyn-", "slides/")  # what make.py puts there after the build
+    problems = test_site.link_problems(site)
+    assert [p for p in problems if not any(name in p for name in later)] == []
+    mark = "BEGIN SOLUTION"
+    assert mark in (test_site.SITE / "chapters/cycles/solutions.html").read_text("utf8")
+    assert [p for p in site.rglob("*.html") if mark in p.read_text("utf8")] == []
 
 
 def test_the_setting_is_true_or_false_and_in_the_configuration(tmp_path):

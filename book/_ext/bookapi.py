@@ -439,7 +439,7 @@ def resolve(
         if repository := repository_of(app):
             branch = app.config.html_theme_options.get("repository_branch") or "main"
             address = f"{repository}/blob/{branch}/{target}#L{node['line']}"
-        elif builder.name == "html":
+        elif builder.name == "html" and not withheld(app, target):
             address = builder.get_relative_uri(node["refdoc"], source_page(target))
             address += f"#line-{node['line']}"
         else:
@@ -450,6 +450,12 @@ def resolve(
 
 def repository_of(app: Sphinx) -> str:
     return str(app.config.html_context.get("optdyn_repository") or "")
+
+
+def withheld(app: Sphinx, path: str) -> bool:
+    """Whether a course wants no page of that source: it has answers, and solutions are left out."""
+    kept = getattr(app.config, "optdyn_solutions", True)
+    return not kept and re.search(r"/(exercises|questions)_\w+\.py$", path) is not None
 
 
 def source_page(path: str) -> str:
@@ -466,7 +472,7 @@ def source_pages(app: Sphinx) -> Iterable[tuple[str, dict[str, Any], str]]:
     library = app.optdyn_reference.library  # type: ignore[attr-defined]
     paths = {module.path for module in (*library.modules, *library.inner)}
     paths |= {entry.path for entry in library.entries}
-    for path in sorted(paths):
+    for path in sorted(path for path in paths if not withheld(app, path)):
         text = (Path(app.srcdir) / path).read_text("utf8")
         shown = builder.highlighter.highlight_block(text, "python", linenos=False)
         before, rest = shown.split("<pre>", 1)

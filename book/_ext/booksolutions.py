@@ -1,7 +1,9 @@
 """The pages of solutions, and how a course leaves them out: optdyn_solutions in _config.yml.
 
-While it is false, no chapters/<topic>/solutions.ipynb is built or listed, and every line of text
-that links to one is left out of its page. So let such a link stand on a line of its own.
+While it is false, no chapters/<topic>/solutions.ipynb is built or listed, nor a page for teachers,
+which has the answers to polls and questions, and every line of text that links to one is left out
+of its page. So let such a link stand on a line of its own. bookapi leaves out the sources of the
+exercises' checks and of the questions.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from pathlib import Path
 
 from sphinx.errors import SphinxError
 
-SOLUTIONS = re.compile(r"(?:.*/)?solutions(?:\.ipynb)?")
-LINK = re.compile(r"\bsolutions\.ipynb\b")
+SOLUTIONS = re.compile(r"(?:.*/)?solutions(?:\.ipynb)?|book/teaching/.*")
+LINK = re.compile(r"\bsolutions\.ipynb\b|\bteaching/\w+\.md\b")
 
 
 def read_setting(app, config):
@@ -35,7 +37,11 @@ def leave_out(app, config):
         page.subtrees = [tree for tree in page.subtrees if tree.items]
     for name in gone:
         del pages[name]
-    config["exclude_patterns"] = [*config["exclude_patterns"], "**/solutions.ipynb"]
+    config["exclude_patterns"] = [
+        *config["exclude_patterns"],
+        "**/solutions.ipynb",
+        "book/teaching/*",
+    ]
 
 
 def unlink(app, name, source):
@@ -60,7 +66,8 @@ def remove_leftovers(app, exception):
     """Remove the pages that an earlier build may have left."""
     if app.config.optdyn_solutions:
         return
-    for path in Path(app.outdir).rglob("solutions.*"):
+    out = Path(app.outdir)
+    for path in [*out.rglob("solutions.*"), *out.glob("**/teaching/*")]:
         path.unlink()
 
 
