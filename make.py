@@ -803,6 +803,8 @@ def test_all() -> None:
     wrong = [wish for wish, verdict in verdicts if verdict != "agrees"]
     if wrong:
         stop(f"the translator does not agree with all of JAX: {', '.join(wrong)}")
+    say("\n=== the site a second time ===")
+    same_twice()
     say("\n=== Lighthouse ===")
     lighthouse()
     say("\n=== links to other hosts ===")
@@ -810,6 +812,25 @@ def test_all() -> None:
     failed = [kind for kind in ELSEWHERE if run_elsewhere(kind)]
     if failed:
         stop(f"notebooks fail with other versions: make {', make '.join(failed)}")
+
+
+def same_twice() -> None:
+    """Build the site again; it has to be the same bytes."""
+
+    def digests() -> dict[str, str]:
+        files = (path for path in SITE.rglob("*") if path.is_file())
+        return {
+            path.relative_to(SITE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        }
+
+    first = digests()
+    build()
+    second = digests()
+    differ = sorted(n for n in first.keys() | second.keys() if first.get(n) != second.get(n))
+    if differ:
+        stop(f"two builds of the site differ in {len(differ)} files: {', '.join(differ[:9])}")
+    say(f"{len(second)} files, the same bytes")
 
 
 def links(outside: bool) -> None:

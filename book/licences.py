@@ -174,7 +174,7 @@ def packages(
     Arguments:
         lock: the text of requirements.lock.
         folders: where packages are installed.
-        known: the licences as they were when they were last reviewed.
+        known: version and licence of each as they were when last reviewed, such as "1.0 MIT".
     """
     wishes = locked(lock)
     installed = {
@@ -188,7 +188,7 @@ def packages(
         if one is None:
             assert wish is not None
             version = str(wish.specifier).removeprefix("==")
-            licence = known.get(name, "")  # of another system's package
+            licence = known.get(name, "").partition(" ")[2]  # of another system's package
             hashed = "yes" if pinned else "NO"
             rows.append(Row(name, version, licence or "?", verdict(licence), hashed, "not here"))
             if wish.marker is None or wish.marker.evaluate():
@@ -268,14 +268,17 @@ def table(title: str, heads: Sequence[str], rows: Sequence[Row]) -> str:
 def changes(rows: Sequence[Row]) -> list[str]:
     """What differs from the last review, a sentence each."""
     new = [row.name for row in rows if row.known == "new"]
-    other = [row for row in rows if row.known not in ("new", "not here", row.licence)]
+    now = {row.name: f"{row.version} {row.licence}" for row in rows}
+    other = [row for row in rows if row.known not in ("new", "not here", now[row.name])]
     said = [f"new since the last review: {', '.join(new)}"] if new else []
-    return said + [f"{row.name} was {row.known} and is {row.licence}" for row in other]
+    return said + [f"{row.name} was {row.known} and is {now[row.name]}" for row in other]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--review", action="store_true", help="record the licences as last known")
+    parser.add_argument(
+        "--review", action="store_true", help="record versions and licences as last known"
+    )
     review = parser.parse_args(arguments).review
     known = json.loads(REVIEW.read_text("utf-8")) if REVIEW.exists() else {}
     folders = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
@@ -289,10 +292,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         print(table(title, names, part[0]))
         wrong += part[1]
+    for path in sorted(ROOT.glob("requirements-*.lock")):
+        others = locked(path.read_text("utf-8"))
+        more = sorted(others.keys() - locked(lock).keys())
+        print(f"{path.name}: {len(others)} packages, in environments of their own; besides those")
+        print(f"above {', '.join(more) or 'none'}\n")
+        bare = [name for name, (_, pinned) in others.items() if not pinned]
+        wrong += [f"{name} has no hash in {path.name}: make lock" for name in bare]
     print("Accepted:", *(f"  {name}: {why}" for name, why in ACCEPTED.items()), "", sep="\n")
     if review:
         kept = {name: known[name] for name in locked(lock) if name in known}
-        now = {row.name: row.licence for row in rows if row.accepted == "yes"}
+        now = {row.name: f"{row.version} {row.licence}" for row in rows if row.accepted == "yes"}
         text = json.dumps({**kept, **now}, indent=1, sort_keys=True) + "\n"
         part_ = REVIEW.with_name(f"{REVIEW.name}.tmp")
         part_.write_text(text, encoding="utf-8", newline="\n")

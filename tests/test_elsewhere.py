@@ -242,7 +242,7 @@ def test_the_targets_run_this(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_test_all_fails_where_notebooks_fail_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPTDYN_KILLS", "20")  # which test_all would set for good
     monkeypatch.setenv("OPTDYN_ALL", "")
-    for part in "test", "lighthouse", "links":
+    for part in "test", "same_twice", "lighthouse", "links":
         monkeypatch.setattr(make, part, lambda **_: None)
     monkeypatch.setattr(make, "_conformance", lambda wish: "agrees")
     for bad in (None, *make.ELSEWHERE):

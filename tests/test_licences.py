@@ -77,12 +77,12 @@ def test_the_lock_and_the_environment_are_compared(tmp_path):
         PINNED
         + "bare==1.0\nold==2.0\nwindows==3 ; os_name == 'no system' \\\n    --hash=sha256:00\n"
     )
-    rows, wrong = looked(folder, lock, {"windows": "MIT", "bare": "ISC"})
+    rows, wrong = looked(folder, lock, {"windows": "3 MIT", "bare": "1.0 ISC", "old": "0.9 MIT"})
     assert [(row.name, row.known) for row in rows] == [
         ("a-b", "not here"),
-        ("bare", "ISC"),
+        ("bare", "1.0 ISC"),
         ("extra", "new"),
-        ("old", "new"),
+        ("old", "0.9 MIT"),
         ("windows", "not here"),
     ]
     said = "\n".join(wrong)
@@ -93,8 +93,9 @@ def test_the_lock_and_the_environment_are_compared(tmp_path):
     assert "old 1.0 is installed and old==2.0 is locked" in said
     assert "windows" not in said and "pip" not in said
     assert licences.changes(rows) == [
-        "new since the last review: extra, old",
-        "bare was ISC and is MIT",
+        "new since the last review: extra",
+        "bare was 1.0 ISC and is 1.0 MIT",
+        "old was 0.9 MIT and is 1.0 MIT",
     ]
 
 
@@ -131,10 +132,16 @@ def test_trouble_ends_in_status_1_and_a_review_is_recorded(tmp_path, monkeypatch
     monkeypatch.setattr(licences.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setattr(licences, "ROOT", tmp_path)
     (tmp_path / "requirements.lock").write_text(PINNED)
+    (tmp_path / "requirements-other.lock").write_text(PINNED + "more==2 \\\n    --hash=sha256:1\n")
     installed(tmp_path, "A_b", "License-Expression: MIT")
     assert licences.main(["--review"]) == 0
-    assert json.loads((tmp_path / "licences.json").read_text()) == {"a-b": "MIT"}
+    assert json.loads((tmp_path / "licences.json").read_text()) == {"a-b": "1.0 MIT"}
     assert list(tmp_path.glob("*.tmp")) == []
+    assert "requirements-other.lock: 2 packages" in capsys.readouterr().out
+    (tmp_path / "requirements-other.lock").write_text("more==2\n")
+    assert licences.main([]) == 1
+    assert "more has no hash in requirements-other.lock" in capsys.readouterr().err
+    (tmp_path / "requirements-other.lock").unlink()
     installed(tmp_path, "bad", "License-Expression: GPL-3.0-only")
     assert licences.main([]) == 1
     err = capsys.readouterr().err

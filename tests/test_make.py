@@ -639,6 +639,7 @@ def test_all_tests_are_the_tests_with_more_kills(
     monkeypatch.setattr(there, "_conformance", lambda wish: "agrees")
     monkeypatch.setattr(there, "run_elsewhere", lambda kind: 0)
     monkeypatch.setattr(there, "lighthouse", lambda: None)
+    monkeypatch.setattr(there, "same_twice", lambda: None)
     tried: list[bool] = []
     monkeypatch.setattr(there, "links", lambda outside: tried.append(outside))
     there.test_all()
@@ -649,6 +650,17 @@ def test_all_tests_are_the_tests_with_more_kills(
     monkeypatch.setattr(there, "_conformance", lambda wish: "agrees" if "=" in wish else "differs")
     with pytest.raises(SystemExit, match="does not agree with all of JAX: jax"):
         there.test_all()
+
+
+def test_two_builds_of_the_site_are_compared(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = load(root)
+    there.SITE.mkdir(parents=True)
+    (there.SITE / "a.html").write_text("a")
+    monkeypatch.setattr(there, "build", lambda: None)
+    there.same_twice()
+    monkeypatch.setattr(there, "build", lambda: (there.SITE / "a.html").write_text("b"))
+    with pytest.raises(SystemExit, match=r"differ in 1 files: a\.html"):
+        there.same_twice()
 
 
 @pytest.mark.parametrize(("status", "everything", "fails"), [

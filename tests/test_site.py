@@ -550,6 +550,18 @@ def test_search_finds_a_page(browser, address):
     page.close()
 
 
+def test_what_search_shows_is_words_of_the_pages(browser, address):
+    """No TeX, and nothing of what stands around a page."""
+    page = opened(browser, *DESK)
+    page.goto(address + "search.html?q=kappa")
+    page.locator("#search-results p.context").nth(9).wait_for()
+    shown = page.locator("#search-results p.context").all_inner_texts()
+    assert any("kappa" in text for text in shown)
+    for text in shown:
+        assert len(text) > 60 and not re.search(r"\\[([]|Notebook Print", text), text
+    page.close()
+
+
 # --- weight ---------------------------------------------------------------------------
 
 

@@ -158,6 +158,17 @@ def once(app, pagename, templatename, context, doctree):
     context["script_files"][:] = kept
 
 
+DOWNLOADS = {".ipynb": "Notebook", ".md": "Markdown", ".pdf": "Print"}
+
+
+def name_downloads(app, pagename, templatename, context, doctree):
+    """Say in the menu of downloads what each is, in place of the ending of a file."""
+    for group in context.get("header_buttons", ()):
+        if group.get("label") == "download-buttons":
+            for button in group["buttons"]:
+                button["text"] = DOWNLOADS.get(button["text"], button["text"])
+
+
 def run_line(app, pagename, templatename, context, doctree):
     """Say under the title of a notebook's page where it can be run."""
     if context.get("page_source_suffix") != ".ipynb":
@@ -377,6 +388,7 @@ def setup(app):
     bookweb.setup(app)
     app.connect("config-inited", configure, priority=900)
     app.connect("html-page-context", dress, priority=400)
+    app.connect("html-page-context", name_downloads, priority=600)
     app.connect("html-page-context", run_line, priority=600)
     app.connect("html-page-context", slides_line, priority=610)
     app.connect("html-page-context", once, priority=950)

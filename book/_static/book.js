@@ -10,6 +10,15 @@
     }
   }
   for (const button of document.querySelectorAll(".btn-download-pdf-button")) button.addEventListener("click", () => window.print());
+  if (typeof Search !== "undefined") {
+    // What is found is shown as the page's own text, without formulas, which would stand there as TeX.
+    Search.htmlToText = (text, anchor) => {
+      const page = new DOMParser().parseFromString(text, "text/html").querySelector("article") ?? document.createElement("article");
+      for (const other of page.querySelectorAll(".headerlink, .optdyn-run, script, style")) other.remove();
+      const part = (anchor && page.querySelector(anchor)) || page;
+      return part.textContent.trim().replace(/\\\([^]*?\\\)|\\\[[^]*?\\\]/g, "…");
+    };
+  }
   let timer = 0;
   const soon = () => (clearTimeout(timer), (timer = setTimeout(reach, 120)));
   window.addEventListener("resize", soon);

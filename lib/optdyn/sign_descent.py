@@ -132,8 +132,8 @@ def sign_descent_stationary_variance(
 def mean_sign(snr: ArrayLike, *, noise: str = "gaussian") -> Array:
     """Mean of the sign of a noisy number: the drift of descent by signs.
 
-    E sign(snr + Z) = 2 F(snr) - 1: "gaussian" erf(x / sqrt 2), "laplace" sign(x) (1 - e^-|x|),
-    "t2" x / sqrt(2 + x^2), "cauchy" 2 atan(x) / pi.
+    E sign(snr + Z) = 2 F(snr) - 1. At x = snr it is erf(x / sqrt 2) for "gaussian",
+    sign(x) (1 - e^-|x|) for "laplace", x / sqrt(2 + x^2) for "t2" and 2 atan(x) / pi for "cauchy".
 
     Args: snr, any shape: the mean over the scale of the noise; noise, one of NOISES, static.
     Returns: shape of snr. [t]
