@@ -52,6 +52,8 @@ from mdit_py_plugins.myst_role import myst_role_plugin
 ROOT = Path(__file__).resolve().parent.parent
 TOPICS = ("noise", "cycles", "shiftk", "adam")
 NOTEBOOKS = ("1_phenomenon", "2_mechanism", "3_laboratory")
+DECKS = {topic: [f"chapters/{topic}/{name}" for name in NOTEBOOKS] for topic in TOPICS}
+DECKS["closing"] = ["book/closing"]
 TYPES = ("slide", "subslide", "fragment", "-", "notes", "skip")
 KEYS = ("slide_type", "blocks", "code")
 CAPTION = re.compile(r"\*\*Figure \d+\. (?P<message>.+?)\*\*\s*(?P<rest>.*)", re.DOTALL)
@@ -104,7 +106,10 @@ class Links:
             return f'<a href="../book/bibliography.html">{html.escape(text)}</a>'
         if name == "eq":
             place = f"equation-{content}".lower().replace("_", "-")
-            said = equations(self.site / f"{page}.html").get(place, "") if self.site else ""
+            said = ""
+            for where in [page, *(p for pages in DECKS.values() for p in pages)][::-1]:
+                if self.site and place in equations(self.site / f"{where}.html"):
+                    page, said = where, equations(self.site / f"{where}.html")[place]
             return f'<a href="../{page}.html#{place}">({html.escape(said or content)})</a>'
         if name == "kbd":
             return f"<kbd>{html.escape(content)}</kbd>"
@@ -416,22 +421,24 @@ SCRIPTS = """<script defer src="../_static/mathjax/tex-chtml.js"></script>
 <script defer src="../_static/explore.js"></script>
 """
 BAR = """<nav class="bar" aria-label="Slides">
-<a href="../chapters/{topic}/index.html">The chapter</a>
+<a href="../{chapter}.html">Chapter</a>
 <button type="button" data-act="contents">Contents</button>
 <button type="button" data-act="notes" aria-pressed="false">Notes</button>
 <button type="button" data-act="window">Notes in a window</button>
 <button type="button" data-act="screen">Full screen</button>
+<span class="turn">
 <button type="button" data-act="back" aria-label="Previous slide">&#8592;</button>
 <span class="place" aria-hidden="true"></span>
 <button type="button" data-act="on" aria-label="Next slide">&#8594;</button>
+</span>
 </nav>
 """
 KEYS_HELP = (
-    "Arrow keys, page keys and space turn the slides; <kbd>Home</kbd> and <kbd>End</kbd> lead to "
-    "the first and the last. <kbd>o</kbd> lists them, <kbd>s</kbd> shows the notes, <kbd>w</kbd> "
-    "opens a window with the notes that turns along, <kbd>f</kbd> fills the screen. A slider "
-    "that has the focus keeps its keys; <kbd>Esc</kbd> gives them back. Printing makes a page of "
-    "each slide."
+    "Arrow keys, page keys and space turn the slides, and so does a swipe; <kbd>Home</kbd> and "
+    "<kbd>End</kbd> lead to the first and the last. <kbd>o</kbd> lists them, <kbd>s</kbd> shows "
+    "the notes, <kbd>w</kbd> opens a window with the notes that turns along, <kbd>f</kbd> fills "
+    "the screen. A slider that has the focus keeps its keys; <kbd>Esc</kbd> gives them back. "
+    "Printing makes a page of each slide."
 )
 
 
@@ -454,10 +461,16 @@ def opening(topic: str, links: Links, root: Path) -> Slide:
     blocks = blocks_of((root / f"{page}.md").read_text("utf-8"))
     title = inline(blocks[0].lstrip("# "), env)
     first = markdown().render(blocks[1], env)
-    book = '<a href="../book/index.html">The Dynamics of Learning</a>'
     story = [markdown().render(block, env) for block in blocks[2:3]]
-    parts = [f"<h1>{title}</h1>", first, f'<p class="from">A lecture from {book}</p>', foot(title)]
-    slide = Slide(page, parts, story, heading=title, headed=True, opening=True)
+    return begun(Slide(page, [title, first], story, heading=title, headed=True))
+
+
+def begun(slide: Slide) -> Slide:
+    """The first slide of a deck, with where it comes from, how to cite it, and the keys."""
+    book = '<a href="../book/index.html">The Dynamics of Learning</a>'
+    slide.opening = True
+    slide.parts[0] = f"<h1>{slide.heading}</h1>"
+    slide.parts += [f'<p class="from">A lecture from {book}</p>', foot(slide.heading)]
     slide.notes.append(f"<p>{KEYS_HELP}</p>")
     return slide
 
@@ -493,15 +506,16 @@ def deck(topic: str, slides: Sequence[Slide]) -> str:
     count = len(slides)
     title = f"{plain(slides[0].title)} (slides)"
     contents = ""
-    for number, (before, slide) in enumerate(zip([None, *slides], slides, strict=False), 1):
-        again = ", continued" if before and before.title == slide.title else ""
+    titles = [slide.title for slide in slides]
+    for number, slide in enumerate(slides, 1):
+        again = ", continued" if slide.title in titles[: number - 1] else ""
         contents += f'<li><a href="#/{number}">{slide.title}{again}</a></li>\n'
     body = "".join(section(slide, n, count) for n, slide in enumerate(slides, 1))
     return (
         HEAD.format(title=title)
         + SCRIPTS
         + f'</head>\n<body class="deck" data-topic="{topic}">\n<main>\n{body}</main>\n'
-        + BAR.format(topic=topic)
+        + BAR.format(chapter=slides[0].page)
         + '<dialog class="contents" aria-label="Contents"><form method="dialog"><button>Close'
         + f"</button></form><ol>\n{contents}</ol><p>{KEYS_HELP}</p></dialog>\n</body>\n</html>\n"
     )
@@ -545,7 +559,7 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(part, path)
 
 
-def make(site: Path, root: Path = ROOT, topics: Sequence[str] = TOPICS) -> dict[str, int]:
+def make(site: Path, root: Path = ROOT, topics: Iterable[str] = tuple(DECKS)) -> dict[str, int]:
     """Write the decks, their script and style into a built site; count the slides of each.
 
     Raises:
@@ -554,11 +568,12 @@ def make(site: Path, root: Path = ROOT, topics: Sequence[str] = TOPICS) -> dict[
     links = Links(site)
     decks: dict[str, list[Slide]] = {}
     for topic in topics:
-        decks[topic] = [opening(topic, links, root)]
-        for name in NOTEBOOKS:
-            page = f"chapters/{topic}/{name}"
+        decks[topic] = [opening(topic, links, root)] if topic in TOPICS else []
+        for page in DECKS[topic]:
             nb = json.loads((root / f"{page}.ipynb").read_text("utf-8"))
             decks[topic] += slides_of(nb, page, links)
+        if topic not in TOPICS:  # it begins with its notebook
+            begun(decks[topic][0])
     folder = site / "slides"
     folder.mkdir(exist_ok=True)
     for name in ("slides.css", "slides.js"):

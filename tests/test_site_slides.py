@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +29,13 @@ from test_site import (
 __all__ = ["address", "browser", "site"]  # the fixtures
 
 TOPICS = ("noise", "cycles", "shiftk", "adam")
+DECKS = (*TOPICS, "closing")
 WEIGHT = 600_000  # bytes of a deck, compressed, at most
-SMALLEST = 14  # pixels of text on a slide of 1280 x 720, at least
+SMALLEST = 14  # pixels of text on a slide of 1280 x 720, at least, charts included
+LEGIBLE = 17  # pixels of text in most charts there, at least
+FINGER = 44  # pixels of what a finger presses, at least
 
-every_deck = pytest.mark.parametrize("topic", TOPICS)
+every_deck = pytest.mark.parametrize("topic", DECKS)
 
 DRAWN = """() => [...document.querySelectorAll('.slide.now .optdyn-figure')]
   .every((figure) => ['drawn', 'failed'].includes(figure.dataset.state))"""
@@ -41,6 +45,17 @@ SEEN = """async () => {
   await frame(); await frame();
   const slide = document.querySelector('.slide.now');
   const stage = slide.querySelector('.stage');
+  const notes = slide.querySelector('.notes');
+  const charts = [...slide.querySelectorAll('.optdyn-chart svg')];
+  const scale = (svg) => svg.getScreenCTM().a;
+  const texts = charts.flatMap((svg) => [...svg.querySelectorAll('text:not([opacity="0"])')]
+    .filter((text) => text.textContent.trim()).map((text) => ({ svg, text })));
+  const outside = ({ svg, text }) => {
+    const [a, b] = [text.getBoundingClientRect(), svg.getBoundingClientRect()];
+    return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1
+      || a.bottom > b.bottom + 1;
+  };
+  const formulas = [...slide.querySelectorAll('.stage div.math')];
   return {
     id: slide.id,
     focused: document.activeElement === slide,
@@ -48,6 +63,18 @@ SEEN = """async () => {
       .map((s) => s.id),
     over: [stage.scrollWidth - stage.clientWidth, stage.scrollHeight - stage.clientHeight],
     text: parseFloat(getComputedStyle(stage).fontSize),
+    left: Math.round(stage.querySelector('.content').getBoundingClientRect().left),
+    chart: Math.min(...texts.map(({ svg, text }) =>
+      parseFloat(getComputedStyle(text).fontSize) * scale(svg))),
+    charts: charts.length,
+    cut: texts.filter(outside).map(({ text }) => text.textContent),
+    // formulas that scroll and cannot be reached by keyboard, or the other way round
+    unreached: formulas.filter((formula) =>
+      (formula.scrollWidth > formula.clientWidth + 1) !== (formula.tabIndex === 0)).length,
+    tables: [...slide.querySelectorAll('table')].map((table) =>
+      parseFloat(getComputedStyle(table).fontSize)),
+    notes: notes.clientHeight && [notes.clientHeight / innerHeight,
+      notes.scrollHeight - notes.clientHeight],
     failed: slide.querySelectorAll('[data-state=failed]').length,
     wrong: slide.querySelectorAll('mjx-merror').length,
     raw: slide.querySelectorAll('.math:not(:has(mjx-container))').length,
@@ -125,7 +152,7 @@ def first_with(page: Page, selector: str) -> int:
 # --- files ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*TOPICS, "index"])
+@pytest.mark.parametrize("name", [*DECKS, "index"])
 def test_links_of_a_deck_lead_somewhere(site, name):
     path = site / "slides" / f"{name}.html"
     page, problems = document(path), []
@@ -147,12 +174,12 @@ def test_links_of_a_deck_lead_somewhere(site, name):
 
 @every_deck
 def test_the_chapter_and_its_teaching_page_link_to_the_deck(site, topic):
-    for page, link in (
-        (f"chapters/{topic}/index.html", f"../../slides/{topic}.html"),
-        (f"book/teaching/{topic}.html", f"../../slides/{topic}.html"),
-        ("slides/index.html", f"{topic}.html"),
-    ):
+    pages = [f"chapters/{topic}/index.html", f"book/teaching/{topic}.html"]
+    for page in [*(pages if topic in TOPICS else ["book/closing.html"]), "slides/index.html"]:
+        link = posixpath.relpath(f"slides/{topic}.html", posixpath.dirname(page))
         assert link in document(site / page).addresses, page
+    if topic in TOPICS:
+        assert f"../../downloads/{topic}.zip" in document(site / pages[0]).addresses
 
 
 @every_deck
@@ -170,9 +197,11 @@ def test_a_keyboard_walk_through_all_slides(browser, address, topic):
         page.emulate_media(reduced_motion="reduce")
         go(page, f"{address}slides/{topic}.html")
         count = page.locator(".slide").count()
-        problems = []
+        problems, edges, charts = [], set(), []
         for number in range(1, count + 1):
             seen = now(page)
+            edges.add(seen["left"])
+            charts += [seen["chart"]] if seen["charts"] else []
             where = f"slide {number}"
             assert seen["id"] == f"slide-{number}" and seen["shown"] == [seen["id"]]
             assert seen["label"].startswith(f"{number} of {count}: ") and len(seen["label"]) > 12
@@ -183,6 +212,10 @@ def test_a_keyboard_walk_through_all_slides(browser, address, topic):
                 problems.append(f"{where} is larger than its stage by {seen['over']}")
             if seen["text"] < SMALLEST:
                 problems.append(f"{where} has text of {seen['text']:.0f} pixels")
+            if seen["charts"] and seen["chart"] < SMALLEST:
+                problems.append(f"{where} has a chart with text of {seen['chart']:.0f} pixels")
+            if seen["cut"] or seen["unreached"]:
+                problems.append(f"{where}: {seen}")
             if seen["failed"] or seen["wrong"] or seen["raw"] or seen["moving"]:
                 problems.append(f"{where}: {seen}")
             page.keyboard.press("ArrowRight")
@@ -195,6 +228,42 @@ def test_a_keyboard_walk_through_all_slides(browser, address, topic):
         page.keyboard.press("Shift+ ")
         assert page.url.endswith(f"#/{count - 1}")
         assert problems == [] and wrong == []
+        assert len(edges) == 1, "the left edge jumps"
+        legible = [size for size in charts if size >= LEGIBLE]
+        assert len(legible) >= 0.75 * len(charts), charts
+
+
+@every_deck
+def test_slides_fit_beside_their_notes(browser, address, topic):
+    """The notes take what they need, up to 38 % of the room; charts are drawn in what is left."""
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/{topic}.html")
+        page.keyboard.press("s")
+        problems = []
+        for number in range(1, page.locator(".slide").count() + 1):
+            seen = turn(page, number)
+            share, hidden = seen["notes"]
+            if max(seen["over"]) > 1 or seen["cut"]:
+                problems.append(f"slide {number} is larger than its stage by {seen['over']}")
+            if share > 0.38 or (hidden > 1 and share < 0.35):
+                problems.append(f"the notes of slide {number} take {share:.0%} of the screen")
+        assert problems == [] and wrong == []
+
+
+def test_a_chart_is_drawn_anew_when_notes_take_its_room(browser, address):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/noise.html")
+        turn(page, 7)
+        height = "document.querySelector('.slide.now .optdyn-chart svg').height.baseVal.value"
+        tall = page.evaluate(height)
+        page.keyboard.press("s")
+        page.wait_for_function(f"{height} < {tall} - 40")
+        assert max(now(page)["over"]) <= 1
+        page.keyboard.press("s")
+        page.wait_for_function(f"{height} == {tall}")
+        assert wrong == []
 
 
 @every_deck
@@ -260,6 +329,7 @@ def test_the_contents_lead_to_a_slide(browser, address):
         page.keyboard.press("ArrowRight")
         page.keyboard.press("o")
         assert page.locator("dialog").is_visible()
+        assert page.locator("dialog [aria-current]").get_attribute("href") == "#/2"
         page.keyboard.press("ArrowRight")
         assert page.url.endswith("#/2"), "keys are the dialog's"
         page.locator("dialog li a").nth(4).click()
@@ -273,8 +343,9 @@ def test_notes_here_and_in_a_window_that_turns_along(browser, address):
         go(page, f"{address}slides/noise.html#/4")
         aside = page.locator("#slide-4 .notes")
         assert not aside.is_visible()
+        page.locator("#slide-4 input").first.focus()
         page.keyboard.press("s")
-        assert not aside.is_visible(), "a letter acts only on a slide that has the focus"
+        assert not aside.is_visible(), "the keys of a slider are its own"
         page.locator("#slide-4").focus()
         page.keyboard.press("s")
         assert aside.is_visible() and "Three hundred" in aside.inner_text()
@@ -293,8 +364,32 @@ def test_notes_here_and_in_a_window_that_turns_along(browser, address):
         assert wrong == []
 
 
-SWIPE = """([from, to]) => {
-  const target = document.querySelector('.slide.now p');
+def test_letters_act_on_a_deck_just_opened_and_after_a_button(browser, address):
+    page = deck(browser)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/noise.html#/4")
+        aside, contents = page.locator("#slide-4 .notes"), page.locator("dialog")
+        assert page.evaluate("document.activeElement === document.body")
+        page.keyboard.press("s")
+        assert aside.is_visible()
+        page.keyboard.press("o")
+        assert contents.is_visible()
+        page.keyboard.press("Escape")
+        page.locator("[data-act=notes]").click()
+        assert not aside.is_visible()
+        page.keyboard.press("s")
+        assert aside.is_visible()
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement")
+        page.evaluate("document.exitFullscreen()")
+        with page.expect_popup() as opening:
+            page.keyboard.press("w")
+        opening.value.close()
+        assert wrong == []
+
+
+SWIPE = """([from, to, selector]) => {
+  const target = document.querySelector(`.slide.now ${selector ?? 'p'}`);
   const touch = (x) => new Touch({ identifier: 1, target, clientX: x, clientY: 300 });
   target.dispatchEvent(new TouchEvent('touchstart', { bubbles: true, touches: [touch(from)] }));
   target.dispatchEvent(new TouchEvent('touchend', { bubbles: true, changedTouches: [touch(to)] }));
@@ -315,8 +410,57 @@ def test_a_phone_shows_every_slide_without_sideways_scrolling(browser, address):
         for number in range(1, page.locator(".slide").count() + 1):
             seen = turn(page, number)
             wide += [(number, seen["over"][0])] if seen["over"][0] > 1 else []
-            assert seen["text"] >= 16
+            assert seen["text"] >= 16 and min(seen["tables"], default=16) >= 14
+            assert seen["unreached"] == 0, number
         assert wide == [] and wrong == []
+
+
+def test_a_phone_has_a_bar_in_one_row_for_fingers(browser, address):
+    page = deck(browser, "light", 390, 780)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/noise.html")
+        for width in (390, 360, 320):
+            page.set_viewport_size({"width": width, "height": 780})
+            shown = page.locator(".bar :is(a, button):visible")
+            boxes = [shown.nth(k).bounding_box() for k in range(shown.count())]
+            assert len(boxes) >= 4 and len({round(box["y"]) for box in boxes}) == 1, width
+            assert min(min(box["width"], box["height"]) for box in boxes) >= FINGER, width
+            assert boxes[-1]["x"] + boxes[-1]["width"] <= width
+            place = page.locator(".bar .place").bounding_box()
+            assert boxes[-2]["x"] < place["x"] < boxes[-1]["x"]
+            assert page.locator(".bar").bounding_box()["height"] < 1.5 * FINGER
+        assert wrong == []
+
+
+def test_a_wide_formula_shrinks_on_a_phone_and_then_scrolls(browser, address):
+    page = deck(browser, "light", 390, 780)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/noise.html")
+        turn(page, 5)
+        formula = page.locator(".slide.now div.math")
+        size = "(e) => parseFloat(getComputedStyle(e).fontSize) / 16"
+        assert 0.75 < formula.evaluate(size) < 1.1 and formula.get_attribute("tabindex") is None
+        page.evaluate(SWIPE, [300, 100, "div.math"])
+        assert page.url.endswith("#/6"), "a swipe may begin on a formula"
+        turn(page, 26)
+        formula = page.locator(".slide.now div.math[tabindex='0']")
+        assert "gradient" in formula.evaluate("(e) => getComputedStyle(e).backgroundImage")
+        page.evaluate(SWIPE, [300, 100, "div.math[tabindex]"])
+        assert page.url.endswith("#/26"), "a formula that scrolls has its swipes"
+        formula.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function("document.activeElement.scrollLeft > 0")
+        assert page.url.endswith("#/26") and wrong == []
+
+
+@pytest.mark.parametrize("name", ["index", "adam"])
+def test_how_to_cite_can_be_read_on_a_phone(browser, address, name):
+    page = deck(browser, "light", 390, 780)
+    with watched(page, address) as wrong:
+        go(page, f"{address}slides/{name}.html")
+        foot = page.locator(".optdyn-foot").first
+        assert foot.evaluate("(e) => parseFloat(getComputedStyle(e).fontSize)") >= 12
+        assert wrong == []
 
 
 def test_paper_has_a_page_a_slide(browser, address):

@@ -171,6 +171,14 @@ def test_a_deck_has_one_h1_labelled_regions_and_its_contents(tmp_path):
     assert (site / "_static" / "slides.js").is_file()
 
 
+def test_slides_of_the_same_title_are_told_apart():
+    found = [slides.Slide(PAGE, heading=title) for title in ("One", "Two", "One", "One", "Two")]
+    titles = re.findall(r'<li><a href="#/\d">([^<]*)</a>', slides.deck("noise", found))
+    again = ["One, continued", "One, continued", "Two, continued"]
+    assert titles == ["One", "Two", *again]
+    assert "swipe" in slides.KEYS_HELP
+
+
 def test_a_wrong_cell_leaves_the_decks_as_they_were(tmp_path):
     site = tmp_path / "site"
     (site / "_static").mkdir(parents=True)
@@ -191,6 +199,18 @@ def test_the_command_says_what_is_missing_and_lists_blocks(tmp_path, capsys):
     path.write_text(json.dumps({"cells": [text("# A\n\nb\nc")]}), "utf-8")
     assert slides.main(["blocks", str(path)]) == 0
     assert capsys.readouterr().out == "cell 0 block 0: # A\ncell 0 block 1: b c\n"
+
+
+def test_the_closing_chapter_makes_a_short_lecture():
+    nb = json.loads((slides.ROOT / "book/closing.ipynb").read_text("utf-8"))
+    deck = slides.slides_of(nb, "book/closing", slides.Links())
+    assert 12 <= len(deck) <= 24 and deck[0].opening
+    shown = ["".join(slide.parts) for slide in deck]
+    figures = [slide for slide in deck if "optdyn-figure" in "".join(slide.parts)]
+    assert len(figures) == 2 and all(slide.message for slide in figures)
+    assert sum("optdyn-claim-numbers" in body for body in shown) >= 4
+    first = slides.begun(deck[0])
+    assert "Cite this page" in first.parts[-1] and slides.KEYS_HELP in first.notes[-1]
 
 
 @pytest.mark.parametrize("topic", slides.TOPICS)

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 BOOK = HERE.parent
 LIBRARY = BOOK.parent / "lib" / "optdyn"
 CITATION = BOOK.parent / "CITATION.cff"
-DECKS = ("noise", "cycles", "shiftk", "adam")
+DECKS = ("noise", "cycles", "shiftk", "adam", "closing")
 
 os.environ.setdefault("OPTDYN_BOOK", "1")
 
@@ -204,18 +204,21 @@ def run_line(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
 
 
-DECK = re.compile(r"(?:chapters/(\w+)/index|book/teaching/(?!index)(\w+))")
+DECK = re.compile(r"(?:chapters/(\w+)/index|book/teaching/(?!index)(\w+)|book/(closing))")
 
 
 def slides_line(app, pagename, templatename, context, doctree):
     """Link a chapter's first page, and its page for teachers, to its slides (book/slides.py)."""
     match = DECK.fullmatch(pagename)
-    if match and context.get("body") and (match[1] or match[2]) in DECKS:
-        address = context["pathto"](f"slides/{match[1] or match[2]}.html", 1)
+    if match and context.get("body") and (deck := next(filter(None, match.groups()))) in DECKS:
+        address = context["pathto"](f"slides/{deck}.html", 1)
         line = (
-            f'<p class="optdyn-run">For a lecture: <a href="{address}">slides of this chapter</a>, '
-            "whose figures compute.</p>"
+            f'For a lecture: <a href="{address}">slides of this chapter</a>, whose figures compute.'
         )
+        if match[1]:
+            archive = context["pathto"](bookweb.archive_name(pagename), 1)
+            line += f' To take along: <a href="{archive}" download>its notebooks as a zip</a>.'
+        line = f'<p class="optdyn-run">{line}</p>'
         context["body"] = context["body"].replace("</h1>", "</h1>\n" + line, 1)
 
 
