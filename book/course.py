@@ -34,7 +34,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -50,9 +50,10 @@ MARKER = ROOT / "book" / "course_marker.py"
 KEPT_FROM_STUDENTS = ("exercises_", "questions_")  # modules that the answers can be read off
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,79}")
 BIGGEST, CELLS = 20_000_000, 2_000  # bytes and cells of a submitted notebook, at most
-LONGEST = 4_000_000  # bytes of the answers to one exercise
+LONGEST, MOST = 4_000_000, 8_000_000  # bytes of the answers to one exercise, and to all
 PATIENCE = 90.0  # seconds for one verdict
 SECONDS = 300.0  # for one notebook
+NOT_SAVED = "not in the gradebook, for nbgrader does not take it"
 
 
 def stop(sentence: str) -> NoReturn:
@@ -130,6 +131,15 @@ class Course:
             text = json.dumps({**known, name: chosen}, indent=1, sort_keys=True) + "\n"
             notebooks.write_whole(self.secrets, text)
             os.chmod(self.secrets, 0o600)
+
+    def has_work(self, name: str) -> bool:
+        """Whether students handed in an assignment, now or at an earlier marking."""
+        if any(self.submitted.glob(f"*/{name}")):
+            return True
+        if not (self.folder / "gradebook.db").is_file():
+            return False
+        with self.gradebook() as book:
+            return bool(book.assignment_submissions(name))
 
     def _secrets(self) -> dict[str, Any]:
         if not self.secrets.is_file():
@@ -314,6 +324,7 @@ def homework(
     course = Course(folder)
     enrolled = students_in(students) if students else []
     nb = source_of(topic, exercises)
+    demand_the_same(course, name, nb)
     course.make()
     course.keep_secret(name, number)
     right = copy.deepcopy(nb)
@@ -338,6 +349,22 @@ def homework(
         f"{most:g} points by checks. What comes back goes to "
         f"{course.submitted}/STUDENT/{name}/{name}.ipynb, or is fetched by nbgrader."
     )
+
+
+def demand_the_same(course: Course, name: str, nb: Any) -> None:
+    """Stop if work was handed in on other exercises than these: marks would be lost with them."""
+    source = course.notebook("source", name)
+    if source.is_file() and course.has_work(name) and graded(notebooks.read(source)) != graded(nb):
+        stop(
+            f"--name: {name} in {course.folder} has other exercises, and students handed in work "
+            "on them. Give another --name, or the exercises that it was made with."
+        )
+
+
+def graded(nb: Any) -> list[tuple[str, float]]:
+    """What carries points in a notebook: nbgrader's name of each cell, and the points."""
+    marks = [cell.metadata.get("nbgrader", {}) for cell in nb.cells]
+    return [(data["grade_id"], data["points"]) for data in marks if data.get("grade")]
 
 
 def prove(course: Course, name: str, right: Any, checks: Sequence[Check]) -> None:
@@ -618,7 +645,7 @@ class Marking:
             (folder / "job.json").write_text(json.dumps(job), "utf-8")
             command: list[str | Path] = [sys.executable, "-s", "-E", "-B", WORKER, folder]
             remark = sandbox.run(command, folder, limits, self.stopping)
-            given = _answers(folder / "answers.jsonl")
+            given = _answers(folder / "answers.jsonl", self.seeds)
         wrong: dict[str, str | None] = {}
         for name, seed in self.seeds.items():
             if name not in given:
@@ -644,8 +671,11 @@ class Marking:
         return found
 
 
-def _answers(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """What a worker wrote, or a stranger in its place: records of calls, by exercise."""
+def _answers(path: Path, names: Container[str]) -> dict[str, list[dict[str, Any]]]:
+    """What a worker wrote, or a stranger in its place: records of calls, by exercise of `names`.
+
+    Of what is longer than any worker's, the beginning is read.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -654,15 +684,19 @@ def _answers(path: Path) -> dict[str, list[dict[str, Any]]]:
     with open(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             return {}
-        for _ in range(100):
-            line = file.readline(LONGEST)
+        while file.tell() < MOST:
+            line = file.readline(min(LONGEST, MOST - file.tell()))
             if not line.endswith(b"\n"):
                 break
             with contextlib.suppress(Exception):  # of whatever a stranger may have written
                 data = json.loads(line)
-                calls = data["calls"]
-                if isinstance(calls, list) and all(isinstance(call, dict) for call in calls):
-                    found.setdefault(str(data["name"]), calls)
+                name, calls = data["name"], data["calls"]
+                if (
+                    isinstance(calls, list)
+                    and all(isinstance(call, dict) for call in calls)
+                    and name in names
+                ):
+                    found.setdefault(name, calls)
     return found
 
 
@@ -774,8 +808,8 @@ def mark_assignment(
                 thread.join()
     if failures:
         raise failures[0]
-    save(course, name, [papers[student] for student in sorted(papers)], checks)
-    report(course, name, papers, checks)
+    not_saved = save(course, name, [papers[student] for student in sorted(papers)], checks)
+    report(course, name, papers, checks, not_saved)
 
 
 def paper(marking: Marking, lane: Lane, student: str) -> Paper:
@@ -791,8 +825,13 @@ def paper(marking: Marking, lane: Lane, student: str) -> Paper:
     return Paper(student, ordered, run.wrong, "; ".join(filter(None, (remark, run.remark))))
 
 
-def save(course: Course, name: str, papers: Sequence[Paper], checks: Sequence[Check]) -> None:
-    """Give the verdicts to nbgrader, as outputs of the check cells of clean notebooks."""
+def save(
+    course: Course, name: str, papers: Sequence[Paper], checks: Sequence[Check]
+) -> dict[str, str]:
+    """Give the verdicts to nbgrader, as outputs of the check cells of clean notebooks.
+
+    Returns: for each student whose notebook nbgrader does not take, what it says.
+    """
     own = "nbgrader.preprocessors."
     api = course.nbgrader(
         CourseDirectory={"submitted_directory": "marking"},
@@ -808,6 +847,7 @@ def save(course: Course, name: str, papers: Sequence[Paper], checks: Sequence[Ch
     staged = course.folder / "marking"
     sandbox.remove(staged)
     names = {check.cell: check.exercise for check in checks if check.points}
+    not_saved: dict[str, str] = {}
     try:
         for each in papers:
             nb = nbformat.v4.new_notebook(cells=each.cells)
@@ -822,9 +862,23 @@ def save(course: Course, name: str, papers: Sequence[Paper], checks: Sequence[Ch
             path.parent.mkdir(parents=True)
             path.write_text(nbformat.writes(nb), "utf-8")
             _copy_time(course.submitted / each.student / name, path.parent)
-            demand(api.autograde(name, each.student), f"nbgrader's autograde of {each.student}")
+            done = api.autograde(name, each.student)
+            if not done["success"]:
+                if (
+                    done["error"].splitlines()[-1] == "KeyboardInterrupt"
+                ):  # nbgrader catches that, too
+                    raise KeyboardInterrupt
+                not_saved[each.student] = _reason(done.get("log", "") or done["error"])
+                say(f"  {name} {each.student}; {NOT_SAVED}: {not_saved[each.student]}")
     finally:
         sandbox.remove(staged)
+    return not_saved
+
+
+def _reason(log: str) -> str:
+    """The error that a log of nbgrader tells of, without the traceback and what nbgrader adds."""
+    lines = [line for line in log.splitlines() if line.strip() and not line.startswith("[")]
+    return lines[-1].strip()[:300] if lines else log.strip()[:300]
 
 
 def _output(exercise: str, wrong: str | None) -> Any:
@@ -836,12 +890,14 @@ def _output(exercise: str, wrong: str | None) -> Any:
 
 
 def _copy_time(handed_in: Path, staged: Path) -> None:
-    """nbgrader's record of the time of submission, if there is a small plain one."""
-    with contextlib.suppress(OSError, ValueError):
+    """nbgrader's record of the time of submission, if there is a small plain one it can read."""
+    from nbgrader.utils import parse_utc  # type: ignore[import-untyped]
+
+    with contextlib.suppress(Exception):  # of whatever a stranger may have written
         handle = os.open(handed_in / "timestamp.txt", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(handle, "rb") as file:
             text = file.read(100).decode("ascii").strip() if _plain(handle) else ""
-        if re.fullmatch(r"[\d:. +A-Z-]+", text):
+        if re.fullmatch(r"[\d:. +A-Z-]+", text) and parse_utc(text):
             (staged / "timestamp.txt").write_text(text, "ascii")
 
 
@@ -849,7 +905,13 @@ def _plain(handle: int) -> bool:
     return stat.S_ISREG(os.fstat(handle).st_mode)
 
 
-def report(course: Course, name: str, papers: dict[str, Paper], checks: Sequence[Check]) -> None:
+def report(
+    course: Course,
+    name: str,
+    papers: dict[str, Paper],
+    checks: Sequence[Check],
+    not_saved: Mapping[str, str],
+) -> None:
     """The marks of a class as CSV: points by checks, by hand so far, and remarks."""
     graded = [check for check in checks if check.points]
     most = sum(check.points for check in graded)
@@ -860,14 +922,22 @@ def report(course: Course, name: str, papers: dict[str, Paper], checks: Sequence
             row: dict[str, Any] = {"student": student}
             if student in papers:
                 each = papers[student]
-                submission = book.find_submission(name, student)
-                for check in graded:
-                    right = each.wrong[check.exercise] is None
-                    row[check.exercise] = f"{check.points if right else 0:g}"
-                row["by checks"] = f"{submission.code_score:g}"
-                row["by hand"] = f"{submission.written_score:g}"
-                row["needs a hand"] = "yes" if submission.needs_manual_grade else "no"
+                points = {
+                    check.exercise: check.points if each.wrong[check.exercise] is None else 0
+                    for check in graded
+                }
+                row |= {exercise: f"{value:g}" for exercise, value in points.items()}
                 row["remark"] = each.remark
+                if student in not_saved:
+                    row |= {"by checks": f"{sum(points.values()):g}", "by hand": "0"}
+                    row["needs a hand"] = "yes"
+                    told = f"{NOT_SAVED}: {not_saved[student]}"
+                    row["remark"] = "; ".join(filter(None, (each.remark, told)))
+                else:
+                    submission = book.find_submission(name, student)
+                    row["by checks"] = f"{submission.code_score:g}"
+                    row["by hand"] = f"{submission.written_score:g}"
+                    row["needs a hand"] = "yes" if submission.needs_manual_grade else "no"
             else:
                 row |= {check.exercise: "0" for check in graded}
                 row |= {"by checks": "0", "by hand": "0", "needs a hand": "no"}

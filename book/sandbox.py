@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 GIGA = 2**30
 PAUSE = 0.05  # seconds between two looks at a running box
+NAMELESS = 2  # deleted files that a box may have mapped and closed: their size is not seen
 
 
 class Limits(NamedTuple):
@@ -65,7 +66,7 @@ REFUSED = {
     # the network, and pipes to other programs
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
     "accept": (43, 202), "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211),
-    "sendmmsg": (307, 269), "recvmsg": (47, 212),
+    "sendmmsg": (307, 269), "recvmsg": (47, 212), "socketpair": (53, 199),
     # other processes, and new ones
     "fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "execveat": (322, 281),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
@@ -74,6 +75,7 @@ REFUSED = {
     "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setparam": (142, 118),
     "sched_setscheduler": (144, 119), "sched_setattr": (314, 274),
     "sched_setaffinity": (203, 122), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    "close_range": (436, 436),  # which can give a thread open files that nobody sees
     "process_madvise": (440, 440), "process_mrelease": (448, 448), "kcmp": (312, 272),
     # what Landlock leaves open: modes, owners, times and attributes of files
     "chmod": (90, -1), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
@@ -81,9 +83,12 @@ REFUSED = {
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
     "utime": (132, -1), "utimes": (235, -1), "futimesat": (261, -1), "utimensat": (280, 88),
-    "truncate": (76, 45), "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265),
-    # memory that outlives the process or is not counted
-    "shmget": (29, 194), "shmat": (30, 196), "msgget": (68, 186), "semget": (64, 190),
+    "truncate": (76, 45), "fallocate": (285, 47), "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+    # memory that outlives the process or is not counted, and that of others
+    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "msgget": (68, 186),
+    "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187), "semget": (64, 190),
+    "semop": (65, 193), "semtimedop": (220, 192), "semctl": (66, 191),
     "mq_open": (240, 180), "mq_unlink": (241, 181), "memfd_create": (319, 279),
     "memfd_secret": (447, 447), "userfaultfd": (323, 282),
     # the machine
@@ -104,10 +109,15 @@ REFUSED = {
     "inotify_init1": (294, 26), "lookup_dcookie": (212, 18),
 }  # fmt: skip
 CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
+FCNTL, PRCTL, MMAP = (72, 25), (157, 167), (9, 222)
+# what is refused of two of them: who gets a file's signals and which, leases; to outlive the
+# parent, and to be hidden from `_too_far`
+SETOWN, SETSIG, SETOWN_EX, SETLEASE, DUMPABLE = 8, 10, 15, 1024, 4
 NEWEST = 462  # system calls after this one are not known here, and refused
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column, seccomp's name
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF, CAPSET = 444, 445, 446, (126, 91)
-CLONE_THREAD, X32 = 0x10000, 0x40000000
+CLONE_THREAD, CLONE_FILES, X32 = 0x10000, 0x400, 0x40000000
+SHARED, ANONYMOUS = 0x01, 0x20
 PDEATHSIG, NO_NEW_PRIVS, SET_SECCOMP, FILTER = 1, 38, 22, 2
 
 
@@ -241,15 +251,26 @@ def _filter(column: int, architecture: int, own: int) -> ctypes.Array[_Step]:
     for numbers in REFUSED.values():
         if numbers[column] >= 0:
             steps += [(equal, 0, 1, numbers[column]), (give, 0, 0, no)]
-    # threads yes, processes no
-    steps += [(equal, 0, 4, CLONE[column]), (load, 0, 0, 16)]
-    steps += [(test, 0, 1, CLONE_THREAD), (give, 0, 0, allow), (give, 0, 0, no)]
+    # threads with the same open files yes, processes no
+    steps += [(equal, 0, 5, CLONE[column]), (load, 0, 0, 16), (test, 0, 2, CLONE_THREAD)]
+    steps += [(test, 0, 1, CLONE_FILES), (give, 0, 0, allow), (give, 0, 0, no)]
     for number in KILL[column], TGKILL[column]:  # signals to itself only, as abort() sends
         steps += [(equal, 0, 4, number), (load, 0, 0, 16)]
         steps += [(equal, 0, 1, own), (give, 0, 0, allow), (give, 0, 0, no)]
     # limits may be asked for and not set, since those of other processes are set so, too
     steps += [(equal, 0, 6, PRLIMIT[column]), (load, 0, 0, 32), (equal, 0, 3, 0)]
     steps += [(load, 0, 0, 36), (equal, 0, 1, 0), (give, 0, 0, allow), (give, 0, 0, no)]
+    for number, place, values in (
+        (FCNTL[column], 24, (SETOWN, SETSIG, SETOWN_EX, SETLEASE)),
+        (PRCTL[column], 16, (PDEATHSIG, DUMPABLE)),
+    ):
+        steps += [(equal, 0, 2 + 2 * len(values), number), (load, 0, 0, place)]
+        for value in values:
+            steps += [(equal, 0, 1, value), (give, 0, 0, no)]
+        steps += [(give, 0, 0, allow)]
+    # no shared memory without a name: it is not counted once it is unmapped in part
+    steps += [(equal, 0, 5, MMAP[column]), (load, 0, 0, 40), (test, 0, 2, ANONYMOUS)]
+    steps += [(test, 0, 1, SHARED), (give, 0, 0, no), (give, 0, 0, allow)]
     steps += [(give, 0, 0, allow)]
     return (_Step * len(steps))(*(_Step(*step) for step in steps))
 
@@ -355,23 +376,69 @@ def ended(status: int) -> str:
 
 def _too_far(pid: int, folder: Path, limits: Limits) -> str:
     """What a running process has too much of, in words."""
-    with contextlib.suppress(OSError, ValueError):
-        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
-        found = dict(line.split(":", 1) for line in lines)
-        if int(found["Threads"]) > limits.threads:
-            return f"it started more than {limits.threads} threads"
-        if int(found.get("VmRSS", "0 kB").split()[0]) * 1024 > limits.memory:
-            return f"it took more than {limits.memory / GIGA:g} GiB of memory"
-    count = size = 0
+    task, found = _alive(pid)
+    if int(found.get("Threads", 0)) > limits.threads:
+        return f"it started more than {limits.threads} threads"
+    if int(found.get("VmRSS", "0 kB").split()[0]) * 1024 > limits.memory:
+        return f"it took more than {limits.memory / GIGA:g} GiB of memory"
+    nameless, mapped = _nameless(task)
+    if mapped > NAMELESS:
+        return f"it mapped more than {NAMELESS} deleted files"
+    count, size = 0, nameless
     for information in _entries(folder, limits.files):
         count, size = count + 1, size + information.st_blocks * 512
         if size > limits.disk:
-            return f"it wrote more than {limits.disk / 2**20:g} MiB"
+            break
+    if size > limits.disk:
+        return f"it wrote more than {limits.disk / 2**20:g} MiB"
     return f"it made more than {limits.files} files" if count > limits.files else ""
 
 
+def _alive(pid: int) -> tuple[str, dict[str, str]]:
+    """A thread of a process that runs, as its folder in /proc, with what the kernel says of it.
+
+    The first one may have ended before the others; then nothing is to be learnt from it.
+    """
+    found: dict[str, str] = {}
+    task = f"/proc/{pid}"
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                task = f"/proc/{pid}/task/{name}"
+                parts = (line.partition(":") for line in _lines(f"{task}/status"))
+                found = {key: text for key, _, text in parts}
+                if "VmRSS" in found:
+                    break
+    return task, found
+
+
+def _lines(path: str) -> list[str]:
+    """The lines of a file in /proc; names in it, which a stranger chose, may be any bytes."""
+    return Path(path).read_bytes().decode("latin-1").split("\n")
+
+
+def _nameless(task: str) -> tuple[int, int]:
+    """The bytes of deleted files that a thread has open, and the number of others it has mapped."""
+    seen: dict[int, int] = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"{task}/fd"):
+            with contextlib.suppress(OSError):
+                data = entry.stat()
+                if stat.S_ISREG(data.st_mode) and not data.st_nlink:
+                    seen[data.st_ino] = data.st_blocks * 512
+    mapped: set[int] = set()
+    with contextlib.suppress(OSError):
+        for line in _lines(f"{task}/maps"):
+            if line.endswith(" (deleted)"):
+                mapped.add(int(line.split()[4]))
+    return sum(seen.values()), len(mapped - seen.keys())
+
+
 def _entries(folder: Path, most: int) -> Iterator[os.stat_result]:
-    """What lies in a folder, `most` and one more entries at most; too long a path counts as all."""
+    """What lies in a folder, `most` and one more entries at most.
+
+    A folder that cannot be looked into, as too long a path, counts as too many entries.
+    """
     waiting, count = [str(folder)], 0
     while waiting:
         place = waiting.pop()
@@ -385,10 +452,11 @@ def _entries(folder: Path, most: int) -> Iterator[os.stat_result]:
                         return
                     if stat.S_ISDIR(information.st_mode):
                         waiting.append(entry.path)
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                yield from [information] * (most + 1)
-                return
+        except FileNotFoundError:
+            continue  # it was there a moment ago
+        except OSError:
+            yield from [folder.stat()] * (most + 1)
+            return
 
 
 def remove(folder: Path) -> None:

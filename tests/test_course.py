@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -184,6 +185,12 @@ for number in range(3, 60):
     except OSError:
         pass
 os._exit(0)"""
+FLOODS = """\
+import json
+line = json.dumps({"name": "cycles-end", "calls": [[]] * 900_000}) + "\\n"
+with open("answers.jsonl", "a") as file:
+    for _ in range(4):
+        file.write(line)"""
 # code that runs after the check of the pair: the points that are due, and what is remarked
 ATTACKS: dict[str, tuple[str, int, str]] = {
     "reads": (READS, 2, ""),
@@ -229,6 +236,7 @@ ATTACKS: dict[str, tuple[str, int, str]] = {
     ),
     "patches": (PATCHES, 2, ""),
     "fakes": (FAKES, 2, ""),
+    "floods": (FLOODS, 2, ""),
     "prints": ("for _ in range(3000): print('x' * 10**6)", 6, ""),
     "leaves": ("import sys\nsys.exit(0)", 6, ""),
     "exits": ("import os\nos._exit(0)", 2, ""),
@@ -439,6 +447,7 @@ def hostile_class(this: Made) -> None:
     (this.folder / "submitted" / "folder-link").mkdir()
     (this.folder / "submitted" / "folder-link" / SHEET).symlink_to(first.parent)
     (this.folder / "submitted" / "empty" / SHEET).mkdir(parents=True)
+    (first.parent / "timestamp.txt").write_text("2026-13-45 99:99:99 UTC", "utf-8")
     moved = hand_in(this.folder, "moved", SHEET, whole)
     moved.rename(moved.with_name("my homework.ipynb"))
 
@@ -633,15 +642,70 @@ def test_a_second_marking_keeps_what_was_given_by_hand(made: Made) -> None:
         assert (submission.code_score, submission.written_score) == (4, 2)
 
 
-def test_nbgraders_own_tools_take_the_folder(made: Made) -> None:
-    """Its autograder gives the same marks by the hidden tests; its feedback can be made."""
+def copied(made: Made, *parts: str) -> Path:
+    """The course without what was handed in, to be spoiled."""
     folder = made.boxes / "copy"
-    for part in ("source", "release", "autograded/coded"):
+    for part in ("source", "release", *parts):
         target = folder / part / SHEET / f"{SHEET}.ipynb"
         target.parent.mkdir(parents=True)
         target.write_bytes((made.folder / part / SHEET / f"{SHEET}.ipynb").read_bytes())
     for name in ("gradebook.db", "nbgrader_config.py", "secret.json"):
         (folder / name).write_bytes((made.folder / name).read_bytes())
+    return folder
+
+
+def test_a_notebook_that_nbgrader_does_not_take_stops_no_other(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(handed_in: Path, staged: Path) -> None:
+        if handed_in.parent.name == "first":
+            (staged / "timestamp.txt").write_text("at noon or so", "utf-8")
+
+    monkeypatch.setattr(course, "_copy_time", spoil)
+    folder, release = copied(made), made.release(SHEET)
+    checks, cells = course.checks_of(release), course.put_in_order([], release)
+    wrong: dict[str, str | None] = {PAIR: None, END: "wrong", LAPS: None}
+    papers = {
+        student: course.Paper(student, copy.deepcopy(cells), wrong, "odd")
+        for student in ("first", "second")
+    }
+    this = course.Course(folder)
+    try:
+        course.prepare()
+        not_saved = course.save(this, SHEET, list(papers.values()), checks)
+        assert list(not_saved) == ["first"]
+        course.report(this, SHEET, papers, checks, not_saved)
+        marks = marks_of(folder, SHEET)
+        assert marks.points("first") == marks.points("second") == 4
+        assert marks["second"]["remark"] == "odd"
+        assert marks["first"]["needs a hand"] == "yes"
+        assert re.fullmatch(
+            r"odd; not in the gradebook, .* take it: AttributeError: .+",
+            marks["first"]["remark"],
+        )
+    finally:
+        sandbox.remove(folder)
+
+
+def test_homework_that_was_handed_in_keeps_its_exercises(made: Made) -> None:
+    before = snapshot(made.folder)
+    for name in (SHEET, "cycles"):
+        with pytest.raises(SystemExit, match=r"^course: --name: .* on them\. Give another --name"):
+            course.homework("cycles", made.folder, exercises=[2], name=name)
+    with pytest.raises(SystemExit, match="Give another --name"):
+        course.homework("adam", made.folder, name=SHEET)
+    assert snapshot(made.folder) == before
+    this = course.Course(copied(made))
+    try:
+        assert this.has_work(SHEET)  # by the gradebook alone
+        assert not this.has_work("another")
+    finally:
+        sandbox.remove(this.folder)
+
+
+def test_nbgraders_own_tools_take_the_folder(made: Made) -> None:
+    """Its autograder gives the same marks by the hidden tests; its feedback can be made."""
+    folder = copied(made, "autograded/coded")
     release = made.release(SHEET)
     for student, functions in {"knows": RIGHT, "coded": CODED}.items():
         hand_in(folder, student, SHEET, filled(release, functions))

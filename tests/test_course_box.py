@@ -65,6 +65,26 @@ REFUSED = {
     "keep memory in a nameless file": "os.memfd_create('x')",
     "use a ring of calls": "call('io_uring_setup', 1, 0)",
     "load a program into the kernel": "call('bpf', 0, 0, 0)",
+    # what else would reach out of the box, or hide from who watches it
+    "have a file signal its parent": "fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, os.getppid())",
+    "have it do so otherwise": "fcntl.fcntl(os.pipe()[0], 15, struct.pack('ii', 1, os.getppid()))",
+    "choose the signal": "fcntl.fcntl(os.pipe()[0], 10, 9)",
+    "have sockets signal it": "__import__('socket').socketpair()",
+    "hold a file against writers": "fcntl.fcntl(os.open(os.__file__, 0), 1024, fcntl.F_RDLCK)",
+    "outlive its parent": "prctl(1, 0, 0, 0, 0)",
+    "hide its files": "prctl(4, 0, 0, 0, 0)",
+    "give a thread files of its own": "call('close_range', 250, 250, 2)",
+    "start a thread with such": "clone(0x10000 | 0x800 | 0x100)",
+    "reserve disk that it has not written": "os.posix_fallocate(os.open('r', 66), 0, 4096)",
+    "share memory without a name": "mmap.mmap(-1, 4096)",
+    "remove shared memory of others": "call('shmctl', 0, 0, 0)",
+    "count memory of others": "call('shmctl', 0, 14, bytes(256))",
+    "ask for semaphores of others": "call('semctl', 0, 0, 19, bytes(256))",
+    "take semaphores of others": "call('semop', 0, bytes(6), 1)",
+    "wait for semaphores of others": "call('semtimedop', 0, bytes(6), 1, 0)",
+    "remove messages of others": "call('msgctl', 0, 0, 0)",
+    "send messages": "call('msgsnd', 0, bytes(16), 1, 0)",
+    "receive messages": "call('msgrcv', 0, bytes(16), 1, 0, 0)",
 }
 ALLOWED = {
     "compute": "__import__('numpy').linalg.svd(__import__('numpy').eye(3))",
@@ -75,9 +95,14 @@ ALLOWED = {
     "start threads": "[(t.start(), t.join()) for t in [__import__('threading').Thread()]]",
     "know its limits": "__import__('resource').getrlimit(0)",
     "read of the processor": "open('/proc/cpuinfo').read()",
+    "have memory of its own": "mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)",
+    "map a file": "__import__('numpy').memmap('mapped', mode='w+', shape=9)[:] = 1",
+    "save a large array": "__import__('numpy').save('large', __import__('numpy').zeros(2**22))",
+    "name a thread": "prctl(15, b'mine', 0, 0, 0)",
+    "set a file's flags": "fcntl.fcntl(os.pipe()[0], fcntl.F_SETFL, os.O_NONBLOCK)",
 }
 PROGRAM = """\
-import json, os, sys
+import fcntl, json, mmap, os, struct, sys
 sys.path[:0] = [{book!r}, {library!r}]
 import sandbox
 OUTSIDE = {outside!r}
@@ -89,6 +114,12 @@ column = sandbox.ARCHITECTURES[os.uname().machine][0]
 def call(name, *arguments):
     if libc.syscall(sandbox.REFUSED[name][column], *arguments) < 0:
         raise OSError(ctypes.get_errno(), name)
+def prctl(*arguments):
+    if libc.prctl(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+def clone(flags):
+    if libc.syscall(sandbox.CLONE[column], flags, 0, 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "clone")
 said = {{}}
 for name, code in json.loads({codes!r}).items():
     try:
@@ -161,6 +192,64 @@ def test_a_program_that_goes_too_far_is_ended(tmp_path: Path) -> None:
     assert "5 files" in ended(
         "[open(f'f{i}', 'w') for i in range(9)]; input = 1\nwhile 1: 1", files=5
     )
+
+
+# what would hide from the limits that are watched from outside; each goes on until it is ended
+HIDING = {
+    "deleted files": (
+        "held = []\nfor k in range(40):\n    f = open(f'u{k}', 'wb', 0)\n    held.append(f)\n"
+        "    os.unlink(f'u{k}')\n    f.write(bytes(2**18))",
+        "8 MiB",
+    ),
+    "files without a name": (
+        "held = [os.open('.', os.O_TMPFILE | os.O_RDWR, 0o600) for _ in range(40)]\n"
+        "for f in held: os.write(f, bytes(2**18))",
+        "8 MiB",
+    ),
+    "mapped and closed files": (
+        "held = []\nfor k in range(40):\n    with open('u', 'w+b', 0) as f:\n"
+        "        os.unlink('u')\n        f.write(bytes(2**18))\n"
+        "        held.append(mmap.mmap(f.fileno(), 4096))",
+        "8 MiB",
+    ),
+    "the same, with nothing open": (
+        "libc.mmap.restype = ctypes.c_void_p\nfor k in range(40):\n"
+        "    with open('u', 'w+b', 0) as f:\n        os.unlink('u')\n"
+        "        f.write(bytes(2**18))\n"
+        "        libc.mmap(None, ctypes.c_size_t(4096), 3, 1, f.fileno(), ctypes.c_long(0))",
+        "2 deleted files",
+    ),
+    "names with odd bytes": (
+        "libc.mmap.restype = ctypes.c_void_p\nfor k in range(40):\n"
+        "    with open('u\\x0c\\udcff\\r', 'w+b', 0) as f:\n        os.unlink(f.name)\n"
+        "        libc.ftruncate(f.fileno(), 4096)\n"
+        "        libc.mmap(None, ctypes.c_size_t(4096), 3, 1, f.fileno(), ctypes.c_long(0))",
+        "2 deleted files",
+    ),
+    "folders that cannot be read": (
+        "os.mkdir('d', 0o300)\nopen('d/f', 'wb').write(bytes(2**24))",
+        "8 MiB" if os.name == "nt" or os.getuid() == 0 else "files",
+    ),
+    "an odd name": (
+        "libc.prctl(15, b'\\xff\\x1c\\x85', 0, 0, 0)\nkept = b'x' * 2**28",
+        "0.125 GiB",
+    ),
+    "an end of the first thread": (
+        "def more():\n    time.sleep(1)\n    kept = b'x' * 2**28\n    time.sleep(99)\n"
+        "threading.Thread(target=more).start()\n"
+        "libc.syscall(60 if os.uname().machine == 'x86_64' else 93, 0)",
+        "0.125 GiB",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HIDING)
+def test_nothing_hides_from_the_limits(tmp_path: Path, what: str) -> None:
+    code, reason = HIDING[what]
+    head = "import ctypes, mmap, os, threading, time\nlibc = ctypes.CDLL(None)\n"
+    command = [sys.executable, "-s", "-E", "-c", f"{head}{code}\nwhile True: time.sleep(1)"]
+    limits = sandbox.Limits(seconds=30, disk=2**23, memory=2**27)
+    assert reason in sandbox.run(command, tmp_path, limits)
 
 
 def test_removing_works_however_deep_and_closed_a_tree_is(tmp_path: Path) -> None:
@@ -329,6 +418,46 @@ def test_forged_answers_are_not_right(calls: list[dict[str, Any]]) -> None:
     except Exception:  # main says of these that they could not be judged
         verdict = "It could not be judged."
     assert verdict
+
+
+def test_answers_are_read_of_the_exercises_asked_and_no_more_than_workers_write(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    names = {"cycles-end", "cycles-pair", "cycles-flat"}
+
+    def write(*lines: dict[str, Any]) -> None:
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+    last = {"name": "cycles-flat", "calls": [{"value": 1.0}]}
+    calls = [{"value": "x" * 1_000_000}] * 3
+    long = [{"name": f"n{k}", "calls": calls} for k in range(3)]
+    write({"name": ["cycles-end"], "calls": []}, {"name": "cycles-end", "calls": calls}, last)
+    assert course._answers(path, names) == {"cycles-end": calls, "cycles-flat": [{"value": 1.0}]}
+    write(*long[:2], last)
+    assert course._answers(path, names) == {"cycles-flat": [{"value": 1.0}]}
+    write(*long, last)
+    assert course._answers(path, names) == {}
+
+
+def test_times_that_nbgrader_cannot_read_are_left_out(tmp_path: Path) -> None:
+    given, staged = tmp_path / "given", tmp_path / "staged"
+    given.mkdir()
+    staged.mkdir()
+    for text, taken in (
+        ("2026-11-01 10:00:00 UTC", True),
+        ("2026-11-01 10:00:00.123 +0100", True),
+        ("2026-13-45 99:99:99 UTC", False),
+        ("AAAA", False),
+        ("", False),
+        ("9999-12-31 23:59:59 -9999999", False),
+        ("0001-01-01 00:00:00 +1400", False),
+        ("x" * 10**6, False),
+    ):
+        (given / "timestamp.txt").write_text(text, "utf-8")
+        course._copy_time(given, staged)
+        assert (staged / "timestamp.txt").exists() == taken, text
+        (staged / "timestamp.txt").unlink(missing_ok=True)
 
 
 def test_lines_of_ipythons_own_do_nothing() -> None:

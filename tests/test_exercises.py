@@ -196,6 +196,10 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda: ([-1, 1, -49], [18, 15, 1], "6.009765"), "data of your own"),
         (lambda: ([1, 1, -1, 49], [8, 10, 15, 1], "6.009765"), "data of your own"),
         (lambda: ([1, -1, 26], [22, 16, 2], "7.506405"), "data of your own"),
+        (lambda: ([1, -1, 49, 0], [18, 15, 1, 34], "12.019530"), "data of your own"),
+        (lambda: ([10**7, -(10**7), 49 * 10**7, 1], [18, 15, 1, 34], "1.2019530e-13"),
+         "data of your own"),
+        (lambda: ([100, -100, 4901], [18, 15, 1], "0.0006009765"), "data of your own"),
         (lambda: ([1, -1, 10], [2, 1, 1], "10.140377"), "certificate of period 5"),
         (lambda: ([1, -1], [3, 2], "40"), "below the critical step; yours is at gamma = 9.6"),
         (lambda: ([1, -1, 47], [19, 15, 1], 7.244512), "certify_cycle refuses"),
@@ -221,6 +225,8 @@ WRONG: dict[str, list[tuple[Callable[..., Any], str]]] = {
         (lambda orbit: 2 * SOLUTIONS["cycles-settled"](orbit), "smallest period"),
         (lambda orbit: 0, "How large is your tolerance"),
         (lambda orbit: 2.5, "Whole numbers"),
+        (lambda orbit: -1, "2, for these are the last 400 steps"),
+        (lambda orbit: SOLUTIONS["cycles-settled"](orbit) or -1, "0, for these are the last"),
     ],
     "cycles-perceptron": [
         (lambda n_plus, n: n, "a period, not the smallest"),
@@ -278,6 +284,20 @@ def test_wrong_answers(name: str, answer: Callable[..., Any], words: str) -> Non
         assert re.search(rf"^{takes} = ", lines["input"], re.MULTILINE)
     for line in code_of_solution(name):
         assert line not in made.text
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # an error here, and nowhere else
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cycles-witness", [1, 1, math.inf]),
+        ("cycles-witness", [1e308, 1e308, 1e308]),
+        ("cycles-flat", [3, 1.0, 0.001, 1.0, math.inf]),
+    ],
+)
+def test_what_overflows_is_not_right(name: str, value: list[float]) -> None:
+    made = verdict(name, lambda *_: value)
+    assert made.state == "wrong" and "There is inf in it, or nearly" in made.text, made.text
 
 
 # --- misbehaviour, for every exercise --------------------------------------------------

@@ -732,7 +732,7 @@ def test_the_same_seed_gives_the_same_question() -> None:
     assert digest.hexdigest() == DIGEST
 
 
-DIGEST = "c86a2e4ec48c0d41a343b77cf67d94e8d8ca5f197f023624035d4ac9fb38d0cb"
+DIGEST = "ea7850ebcda0645297579f6b244497a4415eda49aac3f795b04c6cb47b08ec35"
 
 
 @each_template
@@ -771,6 +771,20 @@ def test_the_right_answer_is_right_and_others_are_not(name: str) -> None:
         accepted = [one for one in map("".join, all_texts) if questions.is_right(question, one)]
         assert accepted == [text]
         assert questions.is_right(question, ", ".join(text).lower())
+
+
+def test_on_a_pair_two_is_never_right() -> None:
+    for seed in range(200):
+        question = questions.ask("cycles-pair-curve", seed)
+        assert abs(2 - value(question)) > 3.9 * question.tolerance, seed
+
+
+def test_the_surprises_have_their_signs() -> None:
+    for seed in SEEDS:
+        question = questions.ask("adam-running-variance", seed)
+        [first] = re.findall(r"surprise by \$(\S+)\$,", question.explanation)
+        assert float(first) == question.drawn["gradients"][0]
+        assert rf"^2 \cdot ({first})^2 +" in question.explanation
 
 
 @pytest.mark.parametrize(

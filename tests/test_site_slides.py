@@ -71,7 +71,7 @@ SEEN = """async () => {
     // formulas that scroll and cannot be reached by keyboard, or the other way round
     unreached: formulas.filter((formula) =>
       (formula.scrollWidth > formula.clientWidth + 1) !== (formula.tabIndex === 0)).length,
-    tables: [...slide.querySelectorAll('table')].map((table) =>
+    tables: [...stage.querySelectorAll('table')].map((table) =>
       parseFloat(getComputedStyle(table).fontSize)),
     notes: notes.clientHeight && [notes.clientHeight / innerHeight,
       notes.scrollHeight - notes.clientHeight],
@@ -259,10 +259,10 @@ def test_a_chart_is_drawn_anew_when_notes_take_its_room(browser, address):
         height = "document.querySelector('.slide.now .optdyn-chart svg').height.baseVal.value"
         tall = page.evaluate(height)
         page.keyboard.press("s")
-        page.wait_for_function(f"{height} < {tall} - 40")
+        page.wait_for_function(f"() => {height} < {tall} - 40")
         assert max(now(page)["over"]) <= 1
         page.keyboard.press("s")
-        page.wait_for_function(f"{height} == {tall}")
+        page.wait_for_function(f"() => {height} == {tall}")
         assert wrong == []
 
 
@@ -333,6 +333,7 @@ def test_the_contents_lead_to_a_slide(browser, address):
         page.keyboard.press("ArrowRight")
         assert page.url.endswith("#/2"), "keys are the dialog's"
         page.locator("dialog li a").nth(4).click()
+        page.wait_for_selector("#slide-5.now")
         assert not page.locator("dialog").is_visible() and now(page)["id"] == "slide-5"
         assert wrong == []
 
@@ -380,7 +381,7 @@ def test_letters_act_on_a_deck_just_opened_and_after_a_button(browser, address):
         page.keyboard.press("s")
         assert aside.is_visible()
         page.keyboard.press("f")
-        page.wait_for_function("document.fullscreenElement")
+        page.wait_for_function("() => document.fullscreenElement")
         page.evaluate("document.exitFullscreen()")
         with page.expect_popup() as opening:
             page.keyboard.press("w")
@@ -413,6 +414,24 @@ def test_a_phone_shows_every_slide_without_sideways_scrolling(browser, address):
             assert seen["text"] >= 16 and min(seen["tables"], default=16) >= 14
             assert seen["unreached"] == 0, number
         assert wide == [] and wrong == []
+
+
+def test_fingers_turn_slides_and_do_not_leave_the_deck(browser, address):
+    """With touches of the browser's own, which would lead it to the page before."""
+    size = {"width": 390, "height": 780}
+    context = browser.new_context(viewport=size, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    go(page, f"{address}slides/noise.html#/3")
+    touch = context.new_cdp_session(page)
+    for distance, goal in ((200, 2), (-200, 3)):
+        for kind, moved in (("touchStart", 0), *(("touchMove", k) for k in range(1, 9))):
+            point = {"x": 195 + distance * (moved / 8 - 0.5), "y": 200}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        page.wait_for_selector(f"#slide-{goal}.now")
+        page.wait_for_timeout(300)
+        assert page.url == f"{address}slides/noise.html#/{goal}"
+    context.close()
 
 
 def test_a_phone_has_a_bar_in_one_row_for_fingers(browser, address):
@@ -449,7 +468,7 @@ def test_a_wide_formula_shrinks_on_a_phone_and_then_scrolls(browser, address):
         assert page.url.endswith("#/26"), "a formula that scrolls has its swipes"
         formula.focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.activeElement.scrollLeft > 0")
+        page.wait_for_function("() => document.activeElement.scrollLeft > 0")
         assert page.url.endswith("#/26") and wrong == []
 
 

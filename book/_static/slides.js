@@ -42,11 +42,11 @@
 
   // ---- fitting ----------------------------------------------------------------------------------
 
-  const wide = () => innerWidth > 900;
-  const noted = () => root.classList.contains("noted"); // what does not fit beside the notes scrolls
+  const wide = () => innerWidth > 900; // where a slide is seen as a whole; elsewhere it scrolls
   const LEAST = 0.5; // of the usual size of the text
   const stageOf = (slide) => slide.querySelector(".stage");
   const tooBig = (stage) => stage.scrollHeight > stage.clientHeight + 1 || stage.scrollWidth > stage.clientWidth + 1;
+  const tooWide = (formula) => formula.scrollWidth > formula.clientWidth + 1;
 
   /** Make the text smaller until the slide needs no scrolling; on a narrow screen it scrolls. */
   function fit(slide, from = 1) {
@@ -54,60 +54,31 @@
     for (let size = from; ; size -= 0.03) {
       stage.style.setProperty("--fit", size);
       slide.fitted = size;
-      if (!wide() || noted() || size < LEAST || !tooBig(stage)) break;
+      if (!wide() || size < LEAST || !tooBig(stage)) break;
+    }
+    slide.querySelectorAll("div.math").forEach(narrow);
+    for (const figure of slide.querySelectorAll(".optdyn-figure")) {
+      // explore.js draws a chart anew when its width has changed
+      const { room, again } = sizes.get(figure) ?? {};
+      if (wide() && room) figure.classList.toggle("again", again !== (room !== extent(stage)));
     }
   }
 
-  const AXES = 80; // pixels of labels beside and below a chart, which stay
-
-  /** Make a figure that is not drawn yet as large as its slide allows, in its proportions, with larger text. */
-  function prepare(slide) {
-    const figures = [...slide.querySelectorAll(".optdyn-figure")].filter((figure) => !figure.dataset.prepared);
-    if (!figures.length || !wide() || noted()) return;
-    const stage = stageOf(slide);
-    stage.style.setProperty("--fit", 1);
-    const style = getComputedStyle(stage);
-    const high = stage.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
-    const content = stage.querySelector(".content");
-    const others = content.offsetHeight - figures.reduce((sum, figure) => sum + figure.offsetHeight, 0);
-    for (const figure of figures) {
-      figure.dataset.prepared = "";
-      if (figure.dataset.state && figure.dataset.state !== "waiting") continue;
-      const script = figure.querySelector("script");
-      const data = JSON.parse(script.textContent);
-      const [, width, height] = / width=%22([\d.]+)%22 height=%22([\d.]+)%22/.exec(figure.querySelector("img").getAttribute("src"));
-      const beside = data.controls.length ? 21 * parseFloat(getComputedStyle(figure).fontSize) : 0; // the panel, as in slides.css
-      const grow = Math.min(
-        (content.clientWidth - beside - AXES) / (width - AXES),
-        ((high - others) / figures.length - 1.5 * AXES) / (height - AXES),
-        2.2,
-      );
-      stretch(data.spec, Math.max(grow, 0.4));
-      enlarge(data.spec.config, Math.min(Math.max(Math.min(innerWidth / 1280, innerHeight / 720) * 1.2, 1), 2.2));
-      script.textContent = JSON.stringify(data);
-      // panels one above the other are graphs, which may be wider; others may hold a circle
-      if (!data.spec.vconcat) figure.style.setProperty("--chart", `${Math.round((width - AXES) * Math.max(grow, 0.4) + AXES)}px`);
-    }
-  }
-
-  function stretch(view, factor) {
-    if (typeof view.height === "number") view.height = Math.round(view.height * factor);
-    for (const inner of [...(view.hconcat ?? []), ...(view.vconcat ?? []), ...(view.layer ?? [])]) stretch(inner, factor);
-    if (view.spec) stretch(view.spec, factor);
-  }
-
-  function enlarge(config, factor) {
-    for (const part of ["axis", "legend", "text", "title", "header"]) {
-      for (const key of ["fontSize", "labelFontSize", "titleFontSize"]) {
-        if (config[part]?.[key]) config[part][key] = Math.round(config[part][key] * factor);
-      }
+  /** Make a formula that is too wide smaller, by a quarter at most; what is still too wide scrolls. */
+  function narrow(formula) {
+    formula.style.fontSize = "";
+    if (tooWide(formula)) formula.style.fontSize = `${Math.max(0.75, Math.floor((100 * formula.clientWidth) / formula.scrollWidth) / 100)}em`;
+    const scrolls = tooWide(formula);
+    for (const [name, value] of [["tabindex", 0], ["role", "group"], ["aria-label", "Formula, to be scrolled"]]) {
+      if (scrolls) formula.setAttribute(name, value);
+      else formula.removeAttribute(name);
     }
   }
 
   const watcher = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       const slide = target.closest(".slide");
-      if (slide === slides[now] && wide() && !noted() && slide.fitted >= LEAST && tooBig(stageOf(slide))) fit(slide, slide.fitted);
+      if (slide === slides[now] && wide() && slide.fitted >= LEAST && tooBig(stageOf(slide))) fit(slide, slide.fitted);
     }
   });
   slides.forEach((slide) => watcher.observe(slide.querySelector(".content")));
@@ -118,6 +89,101 @@
     clearTimeout(timer);
     timer = setTimeout(() => fit(slides[now]), 100);
   });
+
+  // ---- charts -----------------------------------------------------------------------------------
+
+  const sizes = new WeakMap(); // for which extent of its stage a figure was drawn
+  const extent = (stage) => `${stage.clientWidth} x ${stage.clientHeight}`;
+  const CHART = 0.7; // of the height of its slide, at least, if smaller text can make room for it
+  const LARGEST = 2.2; // of its size in the book
+
+  // explore.js makes a chart as wide as its column; a slide also bounds its height, and is read from afar
+  document.querySelector("script[src*='vega-bundle']").addEventListener("load", () => {
+    const embed = window.vegaEmbed;
+    window.vegaEmbed = (host, spec, options) => (wide() && host.clientWidth ? large(embed, host, spec, options) : embed(host, spec, options));
+  });
+
+  /** Draw a chart as large as its slide allows, in its proportions, with text that is legible in a hall. */
+  async function large(embed, host, spec, options) {
+    const figure = host.closest(".optdyn-figure");
+    const stage = host.closest(".stage");
+    const room = [host.clientWidth, heightFor(figure, stage)];
+    const given = JSON.parse(figure.querySelector("script").textContent).spec;
+    const widened = widthOf(spec) / widthOf(given); // by explore.js
+    const largest = LARGEST / widened;
+    sizes.set(figure, { room: extent(stage), again: figure.classList.contains("again") });
+    spec.config.axis.labelSeparation = 8;
+    host.style.height = `${room[1]}px`; // lest the stage scrolls meanwhile, and the column gets narrower
+    let made = null;
+    const hall = 1.5 * Math.min(stage.clientWidth / 1280, stage.clientHeight / 676); // on a screen of 1280 x 720
+    for (let text = Math.min(Math.max(hall, 1), 3); ; text = Math.max(text - 0.1, 1)) {
+      let factors = [1, 1]; // of its width and height
+      let last = null;
+      let fits = false;
+      for (let turn = 0; turn < 6; turn++) {
+        made?.view.finalize();
+        made = await embed(host, scaled(spec, factors[0], factors[1] * widened, text, widened), options);
+        await made.view.runAsync();
+        const svg = host.querySelector("svg");
+        const size = ["width", "height"].map((side) => Number(svg.getAttribute(side)));
+        fits = size.every((length, i) => length <= room[i]);
+        // the size follows a factor on a line, at first as if there were no axes
+        let next = factors.map((factor, i) => {
+          const slope = last && Math.abs(factor - last.factors[i]) > 0.005 ? (size[i] - last.size[i]) / (factor - last.factors[i]) : size[i] / factor;
+          return Math.min(Math.max(factor + (room[i] - 2 - size[i]) / Math.max(slope, 1), 0.2), largest);
+        });
+        // panels one above the other are graphs, which may be wider; others may hold a circle
+        if (!spec.vconcat) next = next.fill(Math.min(...next));
+        else next[0] = Math.min(next[0], 1);
+        if (fits && next.every((factor, i) => Math.abs(factor / factors[i] - 1) < 0.02)) break;
+        last = { factors, size };
+        factors = next;
+      }
+      if ((fits && !crowded(host)) || text === 1) break;
+    }
+    host.style.height = "";
+    host.style.setProperty("--high", `${room[1]}px`);
+    return made;
+  }
+
+  /** The pixels left for the height of a chart, with smaller text if that makes room for it. */
+  function heightFor(figure, stage) {
+    const style = getComputedStyle(stage);
+    const high = stage.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
+    const figures = [...stage.querySelectorAll(".optdyn-figure")];
+    for (let size = 1; ; size -= 0.03) {
+      stage.style.setProperty("--fit", size);
+      const others = stage.querySelector(".content").offsetHeight - figures.reduce((sum, { offsetHeight }) => sum + offsetHeight, 0);
+      const left = high - others;
+      if (left > CHART * high || size < LEAST) return Math.max(Math.floor(left / figures.length) - 2, 120);
+    }
+  }
+
+  /** Whether two texts of a chart lie upon each other. */
+  function crowded(host) {
+    const boxes = [...host.querySelectorAll("svg text:not([opacity='0'])")].map((text) => text.getBoundingClientRect()).filter(({ width }) => width);
+    const apart = (a, b) => a.right - 2 < b.left || b.right - 2 < a.left || a.bottom - 0.1 * a.height < b.top || b.bottom - 0.1 * b.height < a.top;
+    return boxes.some((box, i) => boxes.slice(i + 1).some((other) => !apart(box, other)));
+  }
+
+  const widthOf = (view) => view.width ?? widthOf((view.hconcat ?? view.vconcat)[0]);
+
+  /** A copy of a chart with other panels and larger text; the rows of its tables stay the same. */
+  function scaled(view, across, down, text, widened) {
+    if (Array.isArray(view)) return view.map((inner) => scaled(inner, across, down, text, widened));
+    if (!view || typeof view !== "object") return view;
+    const copy = {};
+    for (const [key, value] of Object.entries(view)) {
+      if (key === "datasets" || key === "data") copy[key] = value;
+      else if (typeof value === "number" && /fontSize$|Limit$|^(dx|dy|lineHeight)$/i.test(key)) copy[key] = Math.round(value * text);
+      else if (typeof value === "number" && key === "width") copy[key] = Math.round(value * across);
+      else if (typeof value === "number" && key === "height") copy[key] = Math.round(value * down);
+      else if (key === "x" && typeof value?.value === "number") copy[key] = { ...value, value: value.value * across * widened };
+      else if (key === "y" && typeof value?.value === "number") copy[key] = { ...value, value: value.value * text };
+      else copy[key] = scaled(value, across, down, text, widened);
+    }
+    return copy;
+  }
 
   // ---- turning ----------------------------------------------------------------------------------
 
@@ -137,7 +203,6 @@
     bar.querySelector("[data-act=back]").disabled = now === 0 && steps === 0;
     bar.querySelector("[data-act=on]").disabled = now === slides.length - 1 && steps === fragments.length;
     history.replaceState(null, "", `#/${now + 1}`);
-    prepare(slide);
     fit(slide);
     if (focus) slide.focus({ preventScroll: true });
     if (!told) channel?.postMessage([now, steps]);
@@ -158,7 +223,7 @@
     channel ??= new BroadcastChannel(name);
     channel.onmessage = ({ data: [index, at] }) => show(index, { at, focus: false, told: true });
   }
-  function notes(wanted = !noted()) {
+  function notes(wanted = !root.classList.contains("noted")) {
     root.classList.toggle("noted", wanted);
     for (const aside of document.querySelectorAll(".notes")) {
       aside.hidden = !wanted;
@@ -175,12 +240,18 @@
     window.open(location.href, name, "popup,width=1000,height=700");
   }
 
+  function list() {
+    contents.querySelectorAll("li a").forEach((link, i) => (i === now ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+    contents.showModal();
+    contents.querySelector("[aria-current]").scrollIntoView({ block: "nearest" });
+  }
+
   const acts = {
     on,
     back,
     notes: () => notes(),
     window: secondWindow,
-    contents: () => contents.showModal(),
+    contents: list,
     screen: () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()),
   };
   bar.addEventListener("click", (event) => acts[event.target.closest("[data-act]")?.dataset.act]?.());
@@ -197,13 +268,15 @@
     if (at.closest?.("input, select, textarea, [role=slider]")) return; // it needs its keys
     if (event.key === " " && at.closest?.("button, a, summary")) return;
     if (at.closest?.(".notes") && !event.key.startsWith("Arrow")) return;
+    if (at.matches?.("div.math") && /^Arrow(Left|Right)$/.test(event.key)) return; // it scrolls
     const stage = stageOf(slides[now]);
     const down = event.key === "PageDown" || (event.key === " " && !event.shiftKey);
     const up = event.key === "PageUp" || (event.key === " " && event.shiftKey);
     if (down && stage.scrollTop + stage.clientHeight < stage.scrollHeight - 2) return; // there is more of it
     if (up && stage.scrollTop > 2) return;
-    // letters act on the slide that has the focus, and nowhere else
-    const act = up ? back : TURNS[event.key] ?? (at === slides[now] && !event.shiftKey ? LETTERS[event.key] : null);
+    // letters act where no part of a slide has the focus
+    const free = at === slides[now] || at === document.body || at.closest?.(".bar");
+    const act = up ? back : TURNS[event.key] ?? (free && !event.shiftKey ? LETTERS[event.key] : null);
     if (!act) return;
     event.preventDefault();
     act();
@@ -211,7 +284,8 @@
 
   let from = null;
   window.addEventListener("touchstart", ({ touches, target }) => {
-    const free = touches.length === 1 && !target.closest(".optdyn-figure, pre, table, .math, .bar, dialog");
+    const formula = target.closest("div.math");
+    const free = touches.length === 1 && !target.closest(".optdyn-panel, .optdyn-point, .bar, dialog") && !(formula && tooWide(formula));
     from = free ? [touches[0].clientX, touches[0].clientY] : null;
   }, { passive: true });
   window.addEventListener("touchend", ({ changedTouches: [touch] }) => {
@@ -225,10 +299,7 @@
 
   window.addEventListener("beforeprint", () => {
     root.classList.add("printing");
-    for (const slide of slides) {
-      prepare(slide);
-      fit(slide);
-    }
+    slides.forEach((slide) => fit(slide));
   });
   window.addEventListener("afterprint", () => {
     root.classList.remove("printing");

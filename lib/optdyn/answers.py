@@ -21,6 +21,7 @@ from optdyn import arguments, guard
 __all__ = ["Exercise", "Lines", "Miss", "near", "nothing", "problem", "shown", "signature"]
 
 LENGTH = 300  # characters of a value that are shown
+LARGEST = 1e100  # more than any answer
 Lines = tuple[tuple[str, str], ...]  # of a label and a text
 
 
@@ -146,6 +147,10 @@ def problem(exercise: Exercise, inputs: tuple[Any, ...], call: guard.Call) -> Li
     try:
         value = _converted(exercise, call.value)
         said = value if isinstance(value, Miss) else exercise.judge(value, *inputs)
+        if said is None and exercise.shape is not None and not np.all(np.abs(value) < LARGEST):
+            # a judge that reckons with inf, or comes to it, may take anything for equal
+            hint = "There is inf in it, or nearly: a division by 0, or an overflow."
+            said = Miss(exercise.returns, hint)
     except BaseException as error:
         said = Miss(exercise.returns, f"It could not be judged: {_message(error)}.")
     if said is None or isinstance(said, str):

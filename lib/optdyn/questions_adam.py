@@ -26,14 +26,14 @@ gradients $<listed>$. What is $\sigma_3^2 = v_3 - m_3^2$?""",
         variance,
         r"""The averages are $m_1 = <m1>$, $m_2 = <m2>$ and $m_3 = <m3>$. From $\sigma_0^2 = 0$,
 $\sigma_k^2 = \beta\sigma_{k-1}^2 + \beta(1-\beta)(g_k - m_{k-1})^2$, where the new gradients
-surprise by $<d1>$, $<d2>$ and $<d3>$. So $\sigma_3^2 = <weight>\,(<beta>^2 \cdot <d1>^2 + <beta>
-\cdot (<d2>)^2 + (<d3>)^2) = <answer>$.""",
+surprise by $<d1>$, $<d2>$ and $<d3>$. So $\sigma_3^2 = <weight>\,(<beta>^2 \cdot (<d1>)^2 +
+<beta> \cdot (<d2>)^2 + (<d3>)^2) = <answer>$.""",
         listed=", ".join(map(str, gradients)),
         weight=beta * (1 - beta),
         m1=means[0],
         m2=means[1],
         m3=means[2],
-        d1=abs(g1),
+        d1=g1,
         d2=g2 - means[0],
         d3=g3 - means[1],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp, log, sqrt
 
-from optdyn.questions_base import Bank, Draft, Draw, choice, number, rounded
+from optdyn.questions_base import SHARE, Bank, Draft, Draw, choice, number, rounded
 
 BANK = Bank("cycles")
 FEIGENBAUM = 4.669
@@ -201,25 +201,28 @@ it.""",
 
 @BANK.template("mechanism", 1, "A point of the curve of pairs")
 def pair_curve(draw: Draw) -> Draft:
+    def logit(q: float) -> float:
+        return log(q / (1 - q))
+
+    def gamma(p: float, force: float) -> float:
+        return p * (1 - p) * (logit(p + force) - logit(p - force)) / force
+
     p, force = draw.pick(
         [
             (p, force / 20)
             for p in (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
             for force in range(1, 9)
-            if force / 20 < 0.96 * (1 - p)
+            # nobody is right who says 2
+            if force / 20 < 0.96 * (1 - p) and gamma(p, force / 20) > 2 / (1 - 4 * SHARE)
         ]
     )
-
-    def logit(q: float) -> float:
-        return log(q / (1 - q))
-
     high, low = logit(p + force), logit(p - force)
     return number(
         dict(p=p, force=force),
         r"""All absorbed data are $+1$ or $-1$, a share $p = <p>$ of them $+1$. On a pair, that is
 a 2-cycle, the slopes of the loss are $+F$ and $-F$ with $F = <force>$. At which $\gamma =
 \eta\lambda$ does this pair live?""",
-        p * (1 - p) * (high - low) / force,
+        gamma(p, force),
         r"""The slope is $\sigma(w) - p$, so the pair is $u_2 = \operatorname{logit}(<above>) =
 <high>$ and $u_1 = \operatorname{logit}(<below>) = <low>$. One step covers the distance, $\eta =
 (u_2 - u_1)/F$, and $\lambda = p(1-p) = <curvature>$. So $\gamma = <curvature> \cdot
