@@ -211,6 +211,7 @@ ATTACKS: dict[str, tuple[str, int, str]] = {
         "",
     ),
     "memory": (
+        "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
         "kept = []\nwhile True:\n    try: kept.append(b'x' * 2**27)\n    except MemoryError: pass",
         2,
         "GiB of memory",
