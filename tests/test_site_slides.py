@@ -317,6 +317,7 @@ def test_an_address_leads_to_its_slide(browser, address):
         assert now(page)["id"] == "slide-7"
         assert turn(page, 9)["id"] == "slide-9"
         go(page, f"{address}slides/noise.html#/900")
+        page.wait_for_load_state("networkidle")  # else the picture of the tab gets no answer
         page.reload()
         assert page.url.endswith(f"#/{page.locator('.slide').count()}")
         assert wrong == []
