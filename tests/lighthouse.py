@@ -39,6 +39,7 @@ CATEGORIES = ("accessibility", "performance", "best-practices", "seo")
 LEAST = 95  # for accessibility
 RUNS = 3
 PATIENCE = 300  # seconds for one look
+TRIES = 3  # at a look that fails by itself
 NOT_TRIED = 3  # exit status
 
 
@@ -99,13 +100,14 @@ def look(address: str, folder: Path) -> dict[str, Any]:
     ]
     command += [f"--only-categories={','.join(CATEGORIES)}"]
     environment = {**os.environ, "CHROME_PATH": str(make.find_chromium()), "TMPDIR": str(folder)}
-    done = subprocess.run(
-        command, env=environment, text=True, capture_output=True, timeout=PATIENCE
-    )
-    if done.returncode:
-        raise SystemExit(f"Lighthouse failed on {address}:\n{done.stderr[-2000:]}")
-    report: dict[str, Any] = json.loads(out.read_text("utf-8"))
-    return report
+    for _ in range(TRIES):  # now and then Chromium records no navigation (NO_NAVSTART)
+        done = subprocess.run(
+            command, env=environment, text=True, capture_output=True, timeout=PATIENCE
+        )
+        if done.returncode == 0:
+            report: dict[str, Any] = json.loads(out.read_text("utf-8"))
+            return report
+    raise SystemExit(f"Lighthouse failed on {address}:\n{done.stderr[-2000:]}")
 
 
 def scores(reports: Sequence[dict[str, Any]]) -> dict[str, float]:
